@@ -1,14 +1,23 @@
-# run: the dashboard on its demo · test: every test · check: what a commit must pass · lint: style and types. All set themselves up.
+# run: the dashboard on its demo · demo: make its two runs anew · test: every test · check: what a commit must pass · lint: style and types. All set themselves up.
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 unexport PYTHONDONTWRITEBYTECODE  # else every process of the tests compiles every file again
 
-.PHONY: run test check lint python
+.PHONY: run demo test check lint python
 
 run: .venv/runtime
 	$(BIN)/python launch.py
+
+DEMO := dashboard/demo
+demo: .venv/runtime
+	rm -rf $(DEMO) $(DEMO)_repaired
+	$(BIN)/python launch.py run --model tiny_conv:toon_studios --data toon_studios --out $(DEMO)
+	$(BIN)/python launch.py run --model tiny_conv:toon_studios_balanced --data toon_studios --out $(DEMO)_repaired
+	for run in $(DEMO) $(DEMO)_repaired; do $(BIN)/python launch.py trust $$run --images 100 --figures insertion_deletion && \
+	$(BIN)/python launch.py analyze $$run || exit 1; done
+	$(BIN)/python launch.py top-activations $(DEMO)
 
 test: .venv/development
 	$(PYTEST)

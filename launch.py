@@ -76,6 +76,9 @@ Version = Annotated[
     ),
 ]
 DEMO = Path(__file__).parent / "dashboard" / "demo"
+REPAIRED = DEMO.with_name("demo_repaired")
+"""Runs that come with Vitrine: of a network with a fault, and of the same network without it, which Compare
+has beside it."""
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -136,7 +139,8 @@ def serve(
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
     config = ServeConfig(run=run, sharing=sharing, weights=weights, device=device, trainings=trainings)
-    config = replace(config, against=tuple(against or ()), gaze=gaze, gaze_model=gaze_model)
+    beside = tuple(against or ((REPAIRED,) if run == DEMO else ()))
+    config = replace(config, against=beside, gaze=gaze, gaze_model=gaze_model)
     config = replace(config, decoders=decoders, allow_data=allow_data, open_browser=open_browser)
     config = replace(config, threshold=threshold, positive=positive, label=label)
     start(replace(config, measure_trust=measure_trust, faces=faces, face_detector=face_detector))

@@ -2,8 +2,9 @@
 
     python docs/make_animation.py [--out docs/vitrine.webp] [--browser /usr/bin/chromium]
 
-Errors → a cell of the confusion matrix → an image in Inspect → another class → a layer → one of its
-channels. A ring marks where the next click is. Needs playwright and Chromium.
+The walk of docs/tutorial.md: the finding → its images side by side → one of them in Inspect → the check of
+its map → the repaired network in Compare. A ring marks where the next click is. Needs playwright and
+Chromium.
 """
 
 import argparse
@@ -64,16 +65,14 @@ def record(page: Page) -> list[tuple[Image.Image, int]]:
     recorder = Recorder(page)
     page.wait_for_selector(".vt-card")
     recorder.screenshot(AFTER_CLICK)
-    cell = page.locator("[data-action=cell][data-value='4,3']").first  # fear that is called surprise
-    recorder.click(cell, "h2:has-text('fear → surprise')")
-    card = page.locator(".vt-pairs .vt-card").first
+    finding = page.locator(".vt-proposal").first
+    recorder.click(finding.locator("[data-action=group]"), ".vt-side", ".vt-gallery")
+    card = page.locator(".vt-side .vt-card").first
     recorder.click(card, f"#vt-facts:has-text('{card.get_attribute('title')}')", "#vt-tabs")
-    recorder.click(page.locator("#vt-facts .vt-top").nth(1), "#vt-live h2:has-text('Maps for')")
-    open_tab(page, "Layers")
-    page.locator(".vt-channel").first.wait_for()
-    layer = page.locator("#vt-network tr:has-text('conv2_relu')").first
-    recorder.click(layer, "#vt-sheet h2:has-text('conv2_relu')")
-    recorder.click(page.locator(".vt-channel").nth(3), "#vt-alone h2:has-text('Channel 3')")
+    page.locator("#vt-live [data-action=check]").first.wait_for()
+    recorder.click(page.locator("#vt-live [data-action=check]").first, ".vt-map-check")
+    open_tab(page, "Errors")
+    recorder.click(finding.locator("a[href*=compare]"), "#vt-flips .vt-card", "#vt-tabs")
     return recorder.frames
 
 

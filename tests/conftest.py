@@ -57,7 +57,7 @@ settings.register_profile(
 )
 settings.load_profile("vitrine")
 WORKERS, EACH = 4, 4e9  # bytes of memory of a process with torch, gradio and a Chromium
-DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+TOON_RUN = Path(__file__).parent / "toon_run"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -255,7 +255,7 @@ def short_measurement() -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's run without its survey, to be written to."""
     folder = tmp_path_factory.mktemp("run") / "demo"
-    shutil.copytree(DEMO, folder)
+    shutil.copytree(TOON_RUN, folder)
     for name in (STRONGEST, DEPTH, ABOUT):
         (folder / name).unlink(missing_ok=True)
     return folder

@@ -8,7 +8,7 @@ import numpy as np
 from explain.run.map_stats import attention_statistics
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData, open_run
-from tests.conftest import DEMO
+from tests.conftest import TOON_RUN
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class MadeUp(NumbersRun):
 def made_up(n: int = 200, outputs: tuple[str, ...] = ("age", "valence"), seed: int = 0) -> MadeUp:
     """Every other output from 0 to 90, the others from -1 to 1; predictions lie between the truth and its
     mean."""
-    rng, demo = np.random.default_rng(seed), open_run(DEMO)
+    rng, demo = np.random.default_rng(seed), open_run(TOON_RUN)
     ranges = [((0.0, 90.0), (-1.0, 1.0))[k % 2] for k in range(len(outputs))]
     truth = np.stack([rng.uniform(low, high, n) for low, high in ranges], 1)
     scale = np.array([(high - low) / 10 for low, high in ranges])

@@ -14,7 +14,7 @@ from explain.run.notes import add
 from explain.run.reader import open_run
 from tests.axe import Axe
 from tests.command import run_command
-from tests.conftest import DEMO
+from tests.conftest import TOON_RUN
 from tests.pages import DARK, DRAWN, FITS, Events, open_tab, resized
 from tests.test_trained import fake
 
@@ -143,7 +143,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped demo, with its survey and one note, beside a run to compare with."""
     folder = tmp_path_factory.mktemp("runs")
     for name in ("demo", "other"):
-        shutil.copytree(DEMO, folder / name)
+        shutil.copytree(TOON_RUN, folder / name)
     run = open_run(folder / "demo")
     add(run.folder, str(run.table.at[0, "id"]), "tags", ["blurred"])
     return folder / "demo"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from explain.features.top_activations import ABOUT, DEPTH, STRONGEST
-from tests.conftest import DEMO
+from tests.conftest import TOON_RUN
 from tests.pages import open_tab
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 images of all classes of the demo's 800, without its survey: the whole takes half a minute."""
     folder = tmp_path_factory.mktemp("run") / "demo"
-    shutil.copytree(DEMO, folder)
+    shutil.copytree(TOON_RUN, folder)
     parts = sorted((folder / "samples").iterdir())
     table = pa.concat_tables(map(pq.read_table, parts))
     for path in (*parts, *(folder / name for name in (STRONGEST, DEPTH, ABOUT))):

@@ -11,7 +11,7 @@ import pytest
 from explain.quality import small
 from explain.quality.known import known
 from explain.run.reader import open_run
-from tests.conftest import DEMO
+from tests.conftest import TOON_RUN
 from tests.measured import BETTER, SAME, keep
 from tests.pages import FITS
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The last 128 images of the demo's 800, of which 10 are measured, in 3 steps."""
     folder = tmp_path_factory.mktemp("run") / "demo"
-    shutil.copytree(DEMO, folder)
+    shutil.copytree(TOON_RUN, folder)
     shutil.rmtree(folder / "trust", ignore_errors=True)
     (folder / "samples/part-00000.parquet").unlink()
     part = folder / "samples" / "part-00001.parquet"

@@ -132,7 +132,7 @@ def test_with_damaged_files_the_page_opens_and_every_click_is_answered(
     from tests.raw import Visitor
 
     folder = tmp_path / "run"
-    shutil.copytree(ROOT / "dashboard" / "demo", folder)
+    shutil.copytree(ROOT / "tests" / "toon_run", folder)
     for name in names:
         damaged(folder / name, how)
     with served(Context(open_run(folder), trainings=tmp_path / "trainings")) as url:
@@ -210,7 +210,7 @@ def test_one_bad_file_hides_no_decoder(tmp_path: Path) -> None:
     ):
         save_file({"a": torch.zeros(1)}, tmp_path / f"bad{n}.safetensors", metadata={"vitrine": about})
     (tmp_path / "cut.safetensors").write_bytes(b"\x00" * 20)
-    ctx = Context(open_run(ROOT / "dashboard" / "demo"), decoders=tmp_path)
+    ctx = Context(open_run(ROOT / "tests" / "toon_run"), decoders=tmp_path)
     assert len(ctx.decoder_service.layers) == 5  # one claims to be one
     with ctx.classifier() as classifier:
         assert len(load_decoders(classifier, tmp_path)) == 4

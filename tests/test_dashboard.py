@@ -30,12 +30,12 @@ from models.errors import UserError
 from models.shipped import shipped
 from tests.ports import free_port
 
-DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+TOON_RUN = Path(__file__).parent / "toon_run"
 
 
 @pytest.fixture(scope="module")
 def demo() -> RunData:
-    return open_run(DEMO)
+    return open_run(TOON_RUN)
 
 
 def test_gradio_is_imported_without_its_stubs() -> None:
@@ -72,7 +72,7 @@ def test_demo_is_an_honest_run(demo: RunData) -> None:
     assert demo.manifest.request.model == "fer_vgg:toon_faces"
     assert demo.manifest.status == "complete"
     assert 0.8 <= demo.evaluation.accuracy <= 0.95
-    assert not re.search(r"/(home|work|root|tmp|Users)/", (DEMO / "manifest.json").read_text())
+    assert not re.search(r"/(home|work|root|tmp|Users)/", (TOON_RUN / "manifest.json").read_text())
 
 
 def test_selection_and_order(demo: RunData) -> None:
@@ -267,7 +267,7 @@ def test_uploads_are_opened_from_their_folder_only(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     Image.new("RGB", (20, 10), "red").save(tmp_path / "mine.png")
     assert open_upload(str(tmp_path / "mine.png")).size == (20, 10)
-    for path in (str(DEMO / "manifest.json"), "/etc/passwd", str(tmp_path / ".." / "x.png")):
+    for path in (str(TOON_RUN / "manifest.json"), "/etc/passwd", str(tmp_path / ".." / "x.png")):
         with pytest.raises(UserError, match="Only uploaded files"):
             open_upload(path)
     (tmp_path / "text.png").write_text("x")

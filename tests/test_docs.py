@@ -6,6 +6,7 @@ import io
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -94,24 +95,39 @@ def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ToonFaces, "load", load)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("drawn_once")
-def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
-    """Its script and its commands in their order, in an empty folder, print the lines that it shows; only
+def follow(page: Path, folder: Path) -> None:
+    """Run the commands of a page in their order in a folder: they print the lines that it shows; only
     `serve`, which does not end, is left out."""
-    page = ROOT / "docs" / "tutorial.md"
-    (script,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
-    (tmp_path / "make_photos.py").write_text(script)
-    commands = steps(page)
-    assert len(commands) >= 10
-    for (name, *options), shown in commands:
+    for (name, *options), shown in steps(page):
         if options[0] == "serve":
             continue
-        message = (
-            launched(tmp_path, *options) if name == "launch.py" else script_run(tmp_path, name, *options)
-        )
+        message = launched(folder, *options) if name == "launch.py" else script_run(folder, name, *options)
         printed = {shape(line) for line in message.splitlines()}
         assert not [x for x in shown.splitlines() if x != "..." and shape(x) not in printed], message
+
+
+@pytest.mark.slow
+def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
+    """On copies of the two shipped runs."""
+    page = ROOT / "docs" / "tutorial.md"
+    for name in ("demo", "demo_repaired"):
+        shutil.copytree(ROOT / "dashboard" / name, tmp_path / "dashboard" / name)
+    assert len(steps(page)) >= 5
+    follow(page, tmp_path)
+    assert (tmp_path / "report.html").is_file()
+    assert (tmp_path / "anger.zip").is_file()
+    assert (tmp_path / "runs" / "own" / "manifest.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
+def test_the_page_on_photos_works_as_it_is_written(tmp_path: Path) -> None:
+    """Its script and its commands, in an empty folder."""
+    page = ROOT / "docs" / "photos.md"
+    (script,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    (tmp_path / "make_photos.py").write_text(script)
+    assert len(steps(page)) >= 10
+    follow(page, tmp_path)
     assert (tmp_path / "maps" / "00.occlusion.npy").is_file()
     assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "fear.zip").is_file()

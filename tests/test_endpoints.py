@@ -22,7 +22,7 @@ from models.errors import Cancelled
 from tests.markup import runs_nothing
 
 ROOT = Path(__file__).parent.parent
-DEMO = ROOT / "dashboard" / "demo"
+TOON_RUN = ROOT / "tests" / "toon_run"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def client(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first picture of the demo, twice its size."""
-    run, path = open_run(ROOT / "dashboard" / "demo"), tmp_path_factory.mktemp("photo") / "face.png"
+    run, path = open_run(ROOT / "tests" / "toon_run"), tmp_path_factory.mktemp("photo") / "face.png"
     picture = run.thumbnail_image(run.ok.index[0])
     picture.resize((2 * picture.width, 2 * picture.height)).save(path)
     return path
@@ -44,7 +44,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_predict_and_explain_are_the_network_s(client: Client, photo: Path) -> None:
     session = open_session(
-        network_of(open_run(ROOT / "dashboard" / "demo").manifest), Image.open(photo).convert("RGB")
+        network_of(open_run(ROOT / "tests" / "toon_run").manifest), Image.open(photo).convert("RGB")
     )
     answer = client.predict(photo=handle_file(photo), api_name="/predict")
     assert [c["probability"] for c in answer["classes"]] == pytest.approx(
@@ -60,7 +60,7 @@ def test_predict_and_explain_are_the_network_s(client: Client, photo: Path) -> N
 
 
 def test_errors_are_those_of_the_run(client: Client) -> None:
-    run = open_run(ROOT / "dashboard" / "demo")
+    run = open_run(ROOT / "tests" / "toon_run")
     answer = client.predict(select="pair:fear>surprise", limit=3, api_name="/errors")
     fear, surprise = run.classes.index("fear"), run.classes.index("surprise")
     assert answer["number"] == run.evaluation.confusion[fear, surprise]
@@ -77,10 +77,10 @@ def test_clusters_are_heard_and_have_a_limit(client: Client) -> None:
     from explain.analysis.findings import Findings
     from explain.analysis.groups import prepare
 
-    key = f"cluster:0:0:{open_run(DEMO).manifest.request.methods[0]}:label"
+    key = f"cluster:0:0:{open_run(TOON_RUN).manifest.request.methods[0]}:label"
     answer = client.predict(select=key, limit=3, api_name="/errors")
     assert 0 < len(answer["images"]) <= 3
-    findings, asked = Findings(open_run(DEMO)), []
+    findings, asked = Findings(open_run(TOON_RUN)), []
 
     def cancelled() -> None:
         asked.append(1)

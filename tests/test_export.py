@@ -28,7 +28,7 @@ from models.errors import UserError
 from tests.markup import elements, runs_nothing
 
 NASTY = '<script>alert("x")</script>'
-DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+TOON_RUN = Path(__file__).parent / "toon_run"
 
 
 def written(findings: Findings, out: Path, **wishes: object) -> Path:
@@ -199,7 +199,7 @@ def test_eyes_are_covered_everywhere(tmp_path: Path) -> None:
     """On the demo's faces, by the masks that they were drawn with."""
     from models.data.toon_faces import ToonFaces
 
-    demo, source = open_run(DEMO), ToonFaces("test")
+    demo, source = open_run(TOON_RUN), ToonFaces("test")
     eyes = source.regions.index("eyes")
     out = written(Findings(demo), tmp_path / "out", blur_eyes=True, per_class=3)
     ids = {item.id: i for i, item in enumerate(source.items)}

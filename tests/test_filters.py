@@ -29,7 +29,7 @@ from explain.network.summary import format_text, layers, missing_information
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
-from tests.conftest import DEMO, TINY
+from tests.conftest import TINY, TOON_RUN
 
 VIEW = FiltersView()
 HOW = (UNITS[0], 16, 0, STEPS[0], 0, [])
@@ -37,7 +37,7 @@ HOW = (UNITS[0], 16, 0, STEPS[0], 0, [])
 
 @pytest.fixture(scope="module")
 def pieces() -> Pieces:
-    return Pieces(Context(open_run(DEMO)))
+    return Pieces(Context(open_run(TOON_RUN)))
 
 
 def made(units: tuple[int, ...] = (0, 2), step: int = 4) -> Maximized:
@@ -219,7 +219,7 @@ def test_curves() -> None:
 
 
 def test_work_in_turns_leaves_the_network_to_others_between_its_steps() -> None:
-    ctx, taken = Context(open_run(DEMO)), list[str]()
+    ctx, taken = Context(open_run(TOON_RUN)), list[str]()
 
     def work() -> Iterator[int]:
         try:
@@ -266,7 +266,7 @@ def test_handlers_that_yield_say_what_went_wrong_in_one_line() -> None:
 
 
 def test_a_network_without_filters() -> None:
-    ctx = Context(open_run(DEMO))
+    ctx = Context(open_run(TOON_RUN))
     with ctx.classifier() as classifier:
         ctx._classifier = replace(
             classifier, model=nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()

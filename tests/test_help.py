@@ -14,7 +14,7 @@ from explain.run.reader import open_run
 from launch import EARLIER_NAMES, app
 from models import __version__
 
-DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+TOON_RUN = Path(__file__).parent / "toon_run"
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -77,7 +77,7 @@ def test_earlier_names_of_options_work(command: str, option: str, earlier: str) 
 
 
 def test_links_take_earlier_names_and_folded_classes() -> None:
-    run = open_run(DEMO)
+    run = open_run(TOON_RUN)
     assert (
         from_query({"group": "alike"}, run).group == from_query({"group": "similar"}, run).group == "similar"
     )

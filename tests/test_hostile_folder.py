@@ -51,7 +51,7 @@ def planted(value: Any, path: tuple[Any, ...]) -> Any:
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evil") / "run"
-    shutil.copytree(ROOT / "dashboard" / "demo", folder)
+    shutil.copytree(ROOT / "tests" / "toon_run", folder)
     return folder
 
 

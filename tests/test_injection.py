@@ -27,7 +27,7 @@ from dashboard import components
 from dashboard.components.clickable import clickable
 from dashboard.components.markup import display_text, html
 from explain.run.reader import open_run
-from tests.conftest import DEMO, WAIT
+from tests.conftest import TOON_RUN, WAIT
 from tests.markup import elements, runs_nothing
 from tests.pages import Events, open_tab, served
 from tests.test_hostile_folder import planted, texts
@@ -259,7 +259,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> "Context":
 
     root = tmp_path_factory.mktemp("hostile")
     folder, other = root / FILE_NAMES[0], root / FILE_NAMES[1]
-    shutil.copytree(DEMO, folder)
+    shutil.copytree(TOON_RUN, folder)
     plant_run(folder)
     shutil.copytree(folder, other)
     (root / "images").mkdir()

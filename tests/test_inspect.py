@@ -31,7 +31,7 @@ from models.registry import load
 from tests.command import launch
 
 ROOT = Path(__file__).parent.parent
-DEMO = ROOT / "dashboard" / "demo"
+TOON_RUN = ROOT / "tests" / "toon_run"
 TOON = "fer_vgg:toon_faces"
 
 
@@ -111,20 +111,20 @@ def test_calibrated_probabilities() -> None:
     prob = np.exp(logits) / np.exp(logits).sum()
     expected = np.exp(logits / 1.7) / np.exp(logits / 1.7).sum()
     np.testing.assert_allclose(calibrated(prob, 1.7), expected)
-    run = open_run(DEMO)
+    run = open_run(TOON_RUN)
     assert "not calibrated" in facts(run, run.prob(0), 0)
     assert "temperature 1.70" in facts(run, run.prob(0), 0, 1.7)
 
 
 def test_temperature_of_the_checkpoint(small_run: object, tmp_path: Path) -> None:
-    assert Context(open_run(DEMO)).temperature == pytest.approx(0.921, abs=1e-3)
+    assert Context(open_run(TOON_RUN)).temperature == pytest.approx(0.921, abs=1e-3)
     bare = tmp_path / "bare.safetensors"
     save_file({"x": torch.zeros(1)}, bare)
-    assert Context(open_run(DEMO), bare).temperature is None
+    assert Context(open_run(TOON_RUN), bare).temperature is None
     assert Context(
-        open_run(DEMO), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors"
+        open_run(TOON_RUN), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors"
     ).temperature == pytest.approx(0.926, abs=1e-3)
-    assert Context(open_run(DEMO), tmp_path / "gone.safetensors").temperature is None
+    assert Context(open_run(TOON_RUN), tmp_path / "gone.safetensors").temperature is None
 
 
 def test_maps_are_computed_once(tiny: Classifier) -> None:
@@ -146,7 +146,7 @@ def test_maps_are_computed_once(tiny: Classifier) -> None:
 
 
 def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> None:
-    ctx = Context(open_run(DEMO))
+    ctx = Context(open_run(TOON_RUN))
     sessions = ImageSessions(ctx.classifier, ctx.subjects.picture)
     with ctx.classifier():
         first = sessions.at({"row": 0})
@@ -167,7 +167,7 @@ def test_stops() -> None:
 
 
 def test_first_sight_needs_no_network() -> None:
-    subject, about, panel, _, target = first_sight(Context(open_run(DEMO)))
+    subject, about, panel, _, target = first_sight(Context(open_run(TOON_RUN)))
     assert subject["row"] >= 0
     assert "true class" in about
     assert panel.count("vt-map") >= 3
@@ -208,7 +208,7 @@ def test_how_a_network_is_named(tiny: Classifier, tmp_path: Path) -> None:
     """As `load` takes it: shipped and official by name, our own checkpoints by file, foreign ones by
     architecture and file."""
     ctx, own, foreign = (
-        Context(open_run(DEMO)),
+        Context(open_run(TOON_RUN)),
         ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors",
         tmp_path / "x.pth",
     )
@@ -232,7 +232,7 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     from explain.methods import rerun
 
     monkeypatch.setattr(rerun, "cam", lambda case: 1 / 0)
-    page = build(Context(open_run(DEMO)))
+    page = build(Context(open_run(TOON_RUN)))
     handler = next(
         f
         for f in page.fns.values()

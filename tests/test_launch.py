@@ -17,7 +17,7 @@ from models import checkpoints
 from models.architectures.classifiers import ARCHITECTURES
 from models.architectures.small import small_conv
 from tests.command import launch, one_line
-from tests.conftest import DEMO
+from tests.conftest import TOON_RUN
 from tests.forked import Forked, forked
 from tests.ports import free_port
 
@@ -331,13 +331,13 @@ def test_explain_says_for_which_class(face: Path, tmp_path: Path) -> None:
     assert "for fear against neutral:" in text
 
 
-@pytest.mark.parametrize("words", [("report", DEMO, "--out", ""), ("run", "--data="), ("analyze", "")])
+@pytest.mark.parametrize("words", [("report", TOON_RUN, "--out", ""), ("run", "--data="), ("analyze", "")])
 def test_empty_values_are_no_paths(words: tuple[object, ...]) -> None:
     assert "is empty: give a value, or leave it out" in one_line(*words)
 
 
 def test_a_run_is_not_compared_with_itself() -> None:
-    assert "given twice" in one_line("compare", DEMO, DEMO)
+    assert "given twice" in one_line("compare", TOON_RUN, TOON_RUN)
 
 
 def test_one_method_that_does_not_fit_leaves_the_others(face: Path, tmp_path: Path) -> None:

@@ -36,6 +36,15 @@ def test_light_networks_are_the_published_ones(name: str, millions: float, kerne
     assert model(torch.zeros(2, 3, 128, 128)).shape == (2, 8)
 
 
+def test_tiny_conv_is_small_conv_with_half_as_many_channels() -> None:
+    """Parameters by hand: 3 × 3 convolutions without bias, two numbers of batch-norm a channel, the head."""
+    model = ARCHITECTURES["tiny_conv"](8).eval()
+    layers = sum((9 * i + 2) * o for i, o in ((3, 16), (16, 32), (32, 64), (64, 128)))
+    assert sum(p.numel() for p in model.parameters()) == layers + 128 * 8 + 8 < 400_000
+    assert model.get_submodule("features")(torch.zeros(1, 3, 64, 64)).shape == (1, 128, 8, 8)
+    assert ARCHITECTURES["tiny_conv"].side == 64
+
+
 def test_fer_vgg_is_the_published_network() -> None:
     model = ARCHITECTURES["fer_vgg"](8)
     assert sum(p.numel() for p in model.parameters()) == 3_747_448  # 3.75 M in the paper

@@ -37,7 +37,7 @@ from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import picked
 from explain.run.number_run import NumbersRun
 from explain.run.reader import open_run
-from tests.conftest import DEMO
+from tests.conftest import TOON_RUN
 from tests.number_runs import MadeUp, made_up
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -264,7 +264,7 @@ def test_larger_is_the_mann_whitney_test(ties: bool) -> None:
 
 
 def test_near_duplicates_with_other_numbers_are_found() -> None:
-    demo = open_run(DEMO)
+    demo = open_run(TOON_RUN)
     pairs, similarity = similar_pictures(demo)
     known = {(p.row, p.other): p.similarity for p in near_duplicates(demo)}
     assert {tuple(pair): s for pair, s in zip(pairs.tolist(), similarity.tolist(), strict=True)} == known

@@ -23,7 +23,7 @@ from models.errors import UserError
 from tests.markup import elements, runs_nothing
 from tests.test_trained import fake
 
-DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+TOON_RUN = Path(__file__).parent / "toon_run"
 NASTY = ("<script>alert(1)</script>", "\" onerror='alert(2)'", "{{ 7 * 7 }}")
 
 
@@ -36,7 +36,7 @@ def pictures(text: str) -> list[Image.Image]:
 
 @pytest.mark.slow
 def test_everything_is_in_it(tmp_path: Path) -> None:
-    run = open_run(DEMO)
+    run = open_run(TOON_RUN)
     text = report(Findings(run))
     for figure in headline(run, "layer_cam"):
         assert figure.value in text
@@ -117,7 +117,7 @@ def test_curves_of_the_training(small_run: RunData, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_eyes_are_covered(tmp_path: Path) -> None:
-    run = open_run(DEMO)
+    run = open_run(TOON_RUN)
     low, high = eye_band(run)
     seen = pictures(report(Findings(run), blur_eyes=True))
     for picture in seen:

@@ -12,7 +12,7 @@ from PIL import Image
 from dashboard.server import upload_dir as private
 from tests.raw import Visitor
 
-DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+TOON_RUN = Path(__file__).parent / "toon_run"
 OFFERED = ["/errors", "/explain", "/export", "/predict", "/report"]
 
 
@@ -97,7 +97,7 @@ def test_every_endpoint_refuses_a_path_in_its_first_input(number: int, server: s
     "path",
     [
         "/etc/passwd",
-        str(DEMO / "manifest.json"),
+        str(TOON_RUN / "manifest.json"),
         "../../etc/passwd",
         "launch.py",
         "https://example.org/x.png",

@@ -23,12 +23,12 @@ from dashboard.tabs.inversion_state import InversionView
 from dashboard.tabs.layers_state import LayersView
 from dashboard.tabs.train_state import TrainView
 from explain.run.reader import RunData, open_run
-from tests.conftest import DEMO
+from tests.conftest import TOON_RUN
 
 
 @pytest.fixture(scope="module")
 def run() -> RunData:
-    return open_run(DEMO)
+    return open_run(TOON_RUN)
 
 
 def parameters(query: str) -> dict[str, str]:

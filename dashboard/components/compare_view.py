@@ -17,8 +17,9 @@ from dashboard.tabs.compare_state import LISTS, TARGETS, Choice
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
+from explain.analysis.compare_shortcuts import shortcut_changes
 from explain.analysis.on_maps import said_of_both
-from explain.formatting import be, counted, decimal, evidence, p_value
+from explain.formatting import be, counted, decimal, evidence, p_value, percent
 from explain.run.label_sets import LabelRun
 from explain.run.reader import RunData
 from models.program import program
@@ -36,6 +37,16 @@ HEADS_OF_CLASSES = (
         "median rank correlation of the maps for the true class; beside it that of maps of different images "
         "of the class",
     ),
+)
+
+
+HEADS_OF_SHORTCUTS = (
+    ("images", ""),
+    ("n", ""),
+    ("predicted as", "the class that A recognizes by a column of the data"),
+    ("A", "fraction that is predicted as this class"),
+    ("B", "fraction that is predicted as this class"),
+    ("p", "McNemar, Holm over all rows"),
 )
 
 
@@ -115,6 +126,20 @@ def class_changes(c: Comparison, choice: Choice) -> Markup:
     )
     body = html('<div class="vt-tall">{}</div>', table(HEADS_OF_CLASSES, rows))
     return panel("Classes", body + _maps_note(c), note)
+
+
+def shortcuts_view(c: Comparison) -> Markup:
+    """What became of the shortcuts of A; nothing where it has none."""
+    changes = shortcut_changes(c)
+    if not changes:
+        return NOTHING
+    rows = join(
+        row([x.title, f"{x.images:,}", c.classes[x.label], percent(x.a), percent(x.b), p_value(x.p)])
+        for x in changes
+    )
+    return panel(
+        "Shortcuts of A", table(HEADS_OF_SHORTCUTS, rows, "vt-wide-first"), "the same images in A and B"
+    )
 
 
 def _maps_note(c: Comparison) -> Markup:

@@ -15,7 +15,7 @@ from dashboard.components.toolbar import toolbar
 from dashboard.links import linked
 from dashboard.tabs.errors_state import View
 from explain.analysis.findings import Findings
-from explain.analysis.groups import OUTCOMES, group
+from explain.analysis.groups import OUTCOMES, Group, group
 from explain.analysis.ranking import ClassSample, by_recall, ordered, overview, select
 from explain.formatting import counted, decimal
 from explain.run.reader import RunData
@@ -158,9 +158,28 @@ def _group(findings: Findings, notes: Notes, view: View, editable: bool) -> Mark
     if found is None:
         body = empty("This run no longer has this list: choose another.")
         return _panel(findings.run, view, "No such list", "", 1, body)
+    if found.sides:
+        return _sides(findings.run, view, found)
     rows = ordered(findings.run, found.rows, view.sort) if view.sort else found.rows
     note = "; ".join(filter(None, [counted(len(rows), "image"), found.note, found.maps]))
     return _cards(findings.run, notes, view, rows, found.title, note, "None.", editable)
+
+
+def _sides(run: RunData, view: View, found: Group) -> Markup:
+    """Images that a finding compares, a column each."""
+    rows = [ordered(run, side.rows, view.sort) if view.sort else side.rows for side in found.sides]
+    _, pages = pages_of(max(map(len, rows)), OUTCOMES_A_PAGE)
+    columns = join(
+        html(
+            '<div class="vt-side"><h3>{} <small>{}</small></h3><div class="vt-strip">{}</div></div>',
+            side.title,
+            side.note,
+            _strip(run, view, ordered_rows, "none", OUTCOMES_A_PAGE),
+        )
+        for side, ordered_rows in zip(found.sides, rows, strict=True)
+    )
+    body = html('<div class="vt-sides vt-three vt-{}">{}</div>', view.target, columns)
+    return _panel(run, view, found.title, found.note, pages, body)
 
 
 def _cards(

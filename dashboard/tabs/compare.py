@@ -9,7 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from dashboard.components.clickable import clickable
-from dashboard.components.compare_view import chooser, class_changes, flips, summary
+from dashboard.components.compare_view import chooser, class_changes, flips, shortcuts_view, summary
 from dashboard.components.label_compare_view import label_list, label_overview, label_summary, opened_label
 from dashboard.components.number_compare_view import changed_images, number_summary
 from dashboard.components.placeholders import waiting
@@ -124,7 +124,7 @@ def pieces(comparisons: Comparisons, choice: Choice) -> list[str]:
     comparison = comparisons.of(choice.other)
     return [
         chooser(comparisons.names, choice),
-        summary(comparison),
+        summary(comparison) + shortcuts_view(comparison),
         class_changes(comparison, choice),
         flips(comparison, choice),
     ]

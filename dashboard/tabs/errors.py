@@ -1,8 +1,9 @@
 """Errors: where the network is wrong, the maps of its errors, and what to try next."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -33,6 +34,7 @@ from explain.analysis.binary_text import proposals_note
 from explain.analysis.findings import Findings
 from explain.analysis.groups import lists_of
 from explain.analysis.label_proposals import OF_ALL, label_set_findings
+from explain.analysis.next_training import command_of, runs_that_tried
 from explain.analysis.on_maps import maps_note
 from explain.analysis.proposals import checks_of
 from explain.quality.known import first_method
@@ -55,15 +57,17 @@ def lens(findings: Findings, view: View, editable: bool) -> Markup:
     return lens_bar(LENSES, view.lens, lists_of(findings.run), view.group, content)
 
 
-def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = True) -> list[str]:
+def pieces(
+    findings: Findings, view: View, ready: bool = True, editable: bool = True, others: Sequence[Path] = ()
+) -> list[str]:
     """Headline numbers, proposals, confusion matrix, class table and images; then, of two classes, the
     threshold, which all of them follow. `ready`: whether the findings are computed; `editable`: whether notes
-    can be written."""
+    can be written; `others`: runs to compare with."""
     findings = findings.at(view.threshold, view.positive)
     run = findings.run
     shown: list[str] = [
         numbers(run, view.method),
-        proposed(findings, view, ready),
+        proposed(findings, view, ready, others),
         confusion(run, view),
         class_table(run, view),
         lens(findings, view, editable),
@@ -74,7 +78,7 @@ def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = 
     return shown
 
 
-def proposed(findings: Findings, view: View, ready: bool) -> Markup:
+def proposed(findings: Findings, view: View, ready: bool, others: Sequence[Path] = ()) -> Markup:
     """What to try: of the network's own predictions, at any threshold. Of several labels per image, for the
     label that is asked for, then for all of them."""
     run, found = findings.run, findings.proposals if ready else None
@@ -82,7 +86,9 @@ def proposed(findings: Findings, view: View, ready: bool) -> Markup:
     if found is not None and not findings.inconclusive:
         note = maps_note(findings, checks_of(run), found)
     if run.label_sets is None:
-        return proposals_panel(*shown, maps=note)
+        commands = {p.option: command_of(run, p.option) for p in found or ()}
+        tried = runs_that_tried(run, found or (), others)
+        return proposals_panel(*shown, maps=note, commands=commands, tried=tried)
     every = label_set_findings(run.label_sets)
     of_all = every.proposals if ready or every.ready else None
     one = proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run), maps=note)
@@ -97,9 +103,11 @@ def proposed(findings: Findings, view: View, ready: bool) -> Markup:
     )
 
 
-def changed(findings: Findings, before: View, view: View, editable: bool = True) -> list[Any]:
+def changed(
+    findings: Findings, before: View, view: View, editable: bool = True, others: Sequence[Path] = ()
+) -> list[Any]:
     """The pieces that look different after a click."""
-    new = pieces(findings, view, findings.ready, editable)
+    new = pieces(findings, view, findings.ready, editable, others)
     decides = _decision_of(before) == _decision_of(view)
     same = [decides and before.method == view.method, decides and before.group == view.group]
     same += [decides and _matrix_of(before) == _matrix_of(view)] * 2
@@ -133,7 +141,7 @@ class ErrorsTab:
         self._editable = ctx.access.computes
         self._known = ctx.findings.ready  # what the page says before anyone arrives
         ctx.view = self._view = gr.State(asdict(self._first))
-        shown = pieces(ctx.findings, self._first, self._known, self._editable)
+        shown = pieces(ctx.findings, self._first, self._known, self._editable, ctx.others)
         labels = [clickable(html, "vt-labels") for html in shown[6:]]
         top, proposals = clickable(shown[0], "vt-numbers"), clickable(shown[1], "vt-what")
         with gr.Row(elem_classes="vt-main"):
@@ -170,7 +178,7 @@ class ErrorsTab:
             label = before.asked if self._ctx.run.label_sets is not None else None
             return [*[gr.skip()] * (len(self._areas) + 2), *in_inspect(self._ctx.run, value, label)]
         view = before.apply(action, value, self._of(before).run)
-        areas = changed(self._of(view), before, view, self._editable)
+        areas = changed(self._of(view), before, view, self._editable, self._ctx.others)
         line = gr.skip() if view.method == before.method else self._trust.drawn(view.method)
         return [asdict(view), *areas, line, gr.skip(), gr.skip()]
 
@@ -178,11 +186,18 @@ class ErrorsTab:
     def redraw(self, keys: dict[str, Any]) -> list[Any]:
         """All that may follow from what was measured of maps."""
         view = View(**keys)
-        return pieces(self._of(view), view, self._of(view).ready, self._editable)
+        return self._pieces(view)
+
+    def _pieces(self, view: View) -> list[str]:
+        found = self._of(view)
+        return pieces(found, view, found.ready, self._editable, self._ctx.others)
 
     def _of(self, view: View) -> Findings:
         """Those of the label that is asked for, of several; otherwise the run's."""
         return self._ctx.findings_of(view.asked)
+
+    def _proposed(self, findings: Findings, view: View) -> Markup:
+        return proposed(findings.at(view.threshold, view.positive), view, True, self._ctx.others)
 
     @error_boundary
     def work_out(self, keys: dict[str, Any]) -> Iterator[Any]:
@@ -194,7 +209,7 @@ class ErrorsTab:
             return
         while self._ctx.work_out(findings):
             time.sleep(0.3)
-        yield proposed(findings.at(view.threshold, view.positive), view, True)
+        yield self._proposed(findings, view)
 
     @error_boundary
     def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
@@ -205,7 +220,7 @@ class ErrorsTab:
             view = replace(view, method=first_method(self._ctx.run))
         if is_view(parameters) or self._trust.changed:
             view = self._linked(parameters) if is_view(parameters) else view
-            shown = pieces(self._of(view), view, self._of(view).ready, self._editable)
+            shown = self._pieces(view)
             yield [asdict(view), *shown, *self._trust.values(view.method)]
         else:
             yield [*nothing, *self._trust.values(view.method)]
@@ -213,7 +228,7 @@ class ErrorsTab:
         while self._ctx.work_out(findings):
             time.sleep(0.3)
         if not self._known or view.asked != self._first.asked:
-            nothing[2] = proposed(findings.at(view.threshold, view.positive), view, True)
+            nothing[2] = self._proposed(findings, view)
         yield [*nothing, *[gr.skip()] * len(self._trust.outputs)]
 
     def _linked(self, parameters: dict[str, str]) -> View:

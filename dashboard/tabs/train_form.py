@@ -130,7 +130,7 @@ def _basics() -> dict[str, Any]:
         "data": gr.Textbox(
             "toon_faces",
             label="Data",
-            info="a folder, a table, toon_faces, toon_attributes, torchvision:NAME",
+            info="a folder, a table, toon_faces, toon_studios, toon_attributes, torchvision:NAME",
             elem_id="vt-train-data",
         ),
         "recipe": gr.Radio(

@@ -3,13 +3,13 @@ unlike the others, slices."""
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from shlex import quote
 
 import numpy as np
 
 from explain.analysis.duplicates import rows_of
 from explain.analysis.evidence import Evidence
+from explain.analysis.next_training import description_of
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import each_against_the_rest, holm, more_errors
 from explain.analysis.slices import Slice
@@ -108,10 +108,7 @@ def disagreeing_duplicates(evidence: Evidence) -> Iterator[Proposal]:
 
 def training_counts(run: RunData) -> dict[int, int]:
     """Class -> images that the network was trained on, as its checkpoint says; empty where it does not."""
-    from models.training.trained import described
-
-    file = Path(run.manifest.weights or "-")
-    counts = described(file).get("data", {}).get("counts", {}) if file.is_file() else {}
+    counts = description_of(run.manifest).get("data", {}).get("counts", {})
     return {run.classes.index(name): int(count) for name, count in counts.items() if name in run.classes}
 
 
@@ -212,8 +209,9 @@ def _others(run: RunData, label: int) -> float:
 
 def worse_slices(evidence: Evidence) -> Iterator[Proposal]:
     """At most three slices of pictures or of the data's own columns with more errors, also within each class;
-    no two of the same images."""
-    for s in _worst(evidence)[:3]:
+    no two of the same images, and none of a shortcut, which is said by itself."""
+    said = [s.name for s in evidence.shortcuts]
+    for s in [s for s in _worst(evidence) if s.name not in said][:3]:
         picture = s.kind == "picture"
         yield Proposal(
             "slice",

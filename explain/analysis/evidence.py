@@ -18,6 +18,7 @@ from explain.analysis.label_noise import wrong_probability
 from explain.analysis.labels import Fit, checked, fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.on_maps import method_of_findings
+from explain.analysis.shortcuts import Shortcut, shortcuts
 from explain.analysis.slices import Slice, slices
 from explain.run.format import TARGETS, map_column
 from explain.run.parquet import read
@@ -111,6 +112,11 @@ class Evidence:
         """Rows of probable label errors (`checked`), the most suspicious first."""
         issues = self.checked.index[self.checked["issue"]]
         return np.asarray(self.suspicion.loc[issues].sort_values(ascending=False, kind="stable").index)
+
+    @cached_property
+    def shortcuts(self) -> list[Shortcut]:
+        """As `shortcuts.shortcuts`."""
+        return shortcuts(self.run)
 
     @cached_property
     def duplicates(self) -> list[DuplicatePair]:

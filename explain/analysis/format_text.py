@@ -1,10 +1,11 @@
 """The analysis of a run as text for a terminal."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from explain.analysis.findings import Findings
 from explain.analysis.label_proposals import OF_ALL, LabelSetFindings
+from explain.analysis.next_training import command_of
 from explain.analysis.number_proposals import CHECKS, NumberFindings
 from explain.analysis.on_maps import ATTENTION, command, maps_note, slices_to_say
 from explain.analysis.proposal import Proposal
@@ -80,10 +81,15 @@ def _train(p: Proposal) -> str:
 
 
 def _proposals(findings: Findings) -> str:
-    return _numbered(findings.proposals, checks_of(findings.run))
+    run = findings.run
+    commands = {p.option: command_of(run, p.option) for p in findings.proposals}
+    return _numbered(findings.proposals, checks_of(run), commands)
 
 
-def _numbered(found: Sequence[Proposal], checks: Iterable[str]) -> str:
+def _numbered(
+    found: Sequence[Proposal], checks: Iterable[str], commands: Mapping[str, str] | None = None
+) -> str:
+    """`commands`: by the option of a proposal the whole command, where it is known."""
     if not found:
         return textwrap.fill(f"No significant finding. Checked: {', '.join(checks)}.", WIDTH)
     message = []
@@ -91,7 +97,8 @@ def _numbered(found: Sequence[Proposal], checks: Iterable[str]) -> str:
         text = textwrap.fill(
             f"{p.title} {p.text} {p.advice}", WIDTH, initial_indent=f"{number}. ", subsequent_indent="   "
         )
-        message.append(f"{text}\n  {_train(p)}" if p.option else text)
+        whole = (commands or {}).get(p.option)
+        message.append(f"{text}\n   {whole or _train(p).strip()}" if p.option else text)
     return "\n".join(message)
 
 

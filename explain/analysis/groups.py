@@ -10,7 +10,7 @@ from explain.analysis.findings import Findings
 from explain.analysis.label_proposals import label_set_findings
 from explain.analysis.model_checks import AT_BORDER
 from explain.analysis.on_maps import ATTENTION, said_of
-from explain.analysis.proposal import Proposal
+from explain.analysis.proposal import Proposal, Side
 from explain.analysis.ranking import select
 from explain.analysis.votes import has_votes, voted_errors
 from explain.formatting import counted
@@ -59,12 +59,13 @@ SETS_NOTE = (
 @dataclass(frozen=True, eq=False)
 class Group:
     """`rows` in the order in which they are shown first; `note` says what they are; `maps`: of a list by
-    where maps are strong, the verdict on them."""
+    where maps are strong, the verdict on them; `sides`: as those of a `Proposal`."""
 
     title: str
     note: str
     rows: np.ndarray
     maps: str = ""
+    sides: tuple[Side, ...] = ()
 
 
 def lists_of(run: RunData) -> dict[str, str]:
@@ -159,7 +160,8 @@ def _of_all_labels(findings: Findings, notes: dict[str, Note], name: str) -> Gro
 def _numbered(made: Sequence[Proposal], name: str) -> Group | None:
     if not name.isdecimal() or int(name) >= len(made):
         return None
-    return Group(made[int(name)].title, made[int(name)].text, made[int(name)].rows)
+    found = made[int(name)]
+    return Group(found.title, found.text, found.rows, sides=found.sides)
 
 
 def _tag(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from explain.analysis.data_checks import SIGNIFICANT
 from explain.analysis.evidence import Evidence
+from explain.analysis.map_places import NINTHS, fractions, ninths
 from explain.analysis.on_maps import may_say
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import each_against_the_rest, holm, more_errors, within_strata
@@ -16,11 +17,9 @@ from explain.formatting import chance, percent
 from explain.run.format import TARGETS, area_column, map_column
 from explain.run.map_stats import UNIFORM_BORDER_MASS, mass_in
 from explain.run.reader import RunData
-from explain.run.regions import covered
 
 AT_BORDER = 0.5  # of a map's mass; more than an even map has there
 FEWEST, PAIR = 5, 8  # images; images of a confused pair
-_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "center", "right")
 
 
 def _border(evidence: Evidence) -> np.ndarray:
@@ -184,7 +183,7 @@ def agreement(evidence: Evidence, rows: np.ndarray, most: int = 500) -> Agreemen
     image's map with the next one's."""
     run, rows = evidence.run, rows[:most]
     pred, label = (
-        _fractions(run.maps(evidence.method, target, rows.tolist())) for target in ("pred", "label")
+        fractions(run.maps(evidence.method, target, rows.tolist())) for target in ("pred", "label")
     )
     known = np.isfinite(pred).all((1, 2)) & np.isfinite(label).all((1, 2))
     pred, label, rows = pred[known], label[known], rows[known]
@@ -217,13 +216,6 @@ def agreement(evidence: Evidence, rows: np.ndarray, most: int = 500) -> Agreemen
     )
 
 
-def _fractions(maps: np.ndarray) -> np.ndarray:
-    """Positive maps scaled to sum 1; NaN without any."""
-    positive = np.maximum(np.nan_to_num(maps), 0)
-    total = positive.sum((1, 2), keepdims=True)
-    return np.divide(positive, total, out=np.full_like(positive, np.nan), where=total > 0)
-
-
 def place(evidence: Evidence, rows: np.ndarray, maps: np.ndarray) -> str:
     """Where maps (n, h, w) lie: the region that they favor most, or the part of the picture."""
     run, method, regions = evidence.run, evidence.method, evidence.run.manifest.request.regions
@@ -234,14 +226,13 @@ def place(evidence: Evidence, rows: np.ndarray, maps: np.ndarray) -> str:
             for r in regions
         }
         area = {r: max(float(picked[area_column(r)].mean()), 1e-9) for r in regions}
-        best = max(regions, key=lambda r: mass[r] / area[r])
-        return f"the {best}, {percent(mass[best])} of their mass on {percent(area[best])} of the picture"
+        favored = max(regions, key=lambda r: mass[r] / area[r])
+        mass_of, area_of = percent(mass[favored]), percent(area[favored])
+        return f"the {favored}, {mass_of} of their mass on {area_of} of the picture"
     mean = maps.mean(0) / max(float(maps.mean(0).sum()), 1e-12)
-    down, across = (np.stack([covered(n, k / 3, (k + 1) / 3) for k in range(3)]) for n in mean.shape)
-    cells = np.einsum("ih,hw,jw->ij", down, mean, across)
-    i, j = divmod(int(cells.argmax()), 3)
-    name = "middle" if (i, j) == (1, 1) else f"{_ROWS[i]} {_COLUMNS[j]}"
-    return f"the {name}, {percent(float(cells[i, j]))} of their mass on a ninth of the picture"
+    parts = ninths(mean[None])[0]
+    best = int(parts.argmax())
+    return f"the {NINTHS[best]}, {percent(float(parts[best]))} of their mass on a ninth of the picture"
 
 
 def over_confident(evidence: Evidence) -> Iterator[Proposal]:

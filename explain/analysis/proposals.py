@@ -19,6 +19,7 @@ from explain.analysis.model_checks import (
 )
 from explain.analysis.on_maps import checks_to_make, remarked
 from explain.analysis.proposal import Proposal
+from explain.analysis.shortcut_check import recognized_by_column
 from explain.run.reader import RunData
 
 CHECKS = {
@@ -28,6 +29,7 @@ CHECKS = {
     "classes with too few training images": few_images,
     "classes unlike the others": unusual_classes,
     "classes recognized by their border": recognized_by_border,
+    "classes recognized by a column of the data": recognized_by_column,
     "errors at the border": errors_at_the_border,
     "confused pairs": confused_classes,
     "slices": worse_slices,

@@ -118,7 +118,9 @@ def larger(values: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(spread > 0, stats.norm.sf(z), np.nan)
 
 
-def more_errors(wrong: np.ndarray, n: np.ndarray, all_wrong: int, total: int) -> np.ndarray:
+def more_errors(
+    wrong: np.ndarray, n: np.ndarray, all_wrong: int | np.ndarray, total: int | np.ndarray
+) -> np.ndarray:
     """p that groups of `n` images have `wrong` errors or more where `total` images have `all_wrong`: Fisher's
     exact test, one-sided."""
     return np.asarray(stats.hypergeom.sf(np.asarray(wrong) - 1, total, all_wrong, np.asarray(n)))

@@ -149,6 +149,7 @@ def compare(
     side, or one of them with --label; of numbers, MAE and RMSE with intervals of their differences."""
     from explain.analysis.compare import as_table, format_text
     from explain.analysis.compare import compare as compare_runs
+    from explain.analysis.compare_shortcuts import shortcut_changes, shortcut_table
     from explain.analysis.findings import at_threshold
     from explain.run.reader import open_run
     from models.csv_files import write_csv
@@ -162,7 +163,9 @@ def compare(
         lines, table = label_comparison(a, b, threshold, method)
     else:
         comparison = compare_runs(at_threshold(a, threshold), at_threshold(b, threshold), method)
+        changes = shortcut_changes(comparison)
         lines, table = format_text(comparison), as_table(comparison)
+        lines += ["", shortcut_table(comparison, changes)] if changes else []
     say("\n".join(lines))
     if out:
         write_csv(table, out)

@@ -82,8 +82,8 @@ Data = Annotated[
     str,
     typer.Option(
         help="Labeled images: a folder with one subfolder per class, or with metadata.csv; a .csv, .jsonl, "
-        ".txt or .parquet table; Parquet files of images; .tar shards; toon_faces; toon_attributes (drawn "
-        "faces with 14 labels); or torchvision:NAME."
+        ".txt or .parquet table; Parquet files of images; .tar shards; toon_faces; toon_studios (drawn faces "
+        "with a shortcut); toon_attributes (drawn faces with 14 labels); or torchvision:NAME."
     ),
 ]
 TrainingLimit = Annotated[

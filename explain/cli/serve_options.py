@@ -63,7 +63,8 @@ Trainings = Annotated[Path, typer.Option(help="Folder of the Train tab.")]
 Against = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Run folder of the same images, for the Compare tab. Repeat for several (default: none)."
+        help="Run folder of the same images, for the Compare tab. Repeat for several (default: none; for the "
+        "included demo the run of its repaired network)."
     ),
 ]
 GazeFolder = Annotated[

@@ -8,7 +8,7 @@ from torch import nn
 from models.architectures.fer_alexnet import fer_alexnet
 from models.architectures.fer_mobilenet import fer_mobilenet
 from models.architectures.fer_vgg import fer_vgg
-from models.architectures.small import SIDE, small_conv, small_dense
+from models.architectures.small import SIDE, TINY_SIDE, small_conv, small_dense, tiny_conv
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "fer_mobilenet": Architecture(fer_mobilenet),
     "small_conv": Architecture(small_conv, SIDE),
     "small_dense": Architecture(small_dense, SIDE),
+    "tiny_conv": Architecture(tiny_conv, TINY_SIDE),
 }

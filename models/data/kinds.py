@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from models.data.toon_attributes import DrawnFace
     from models.data.toon_faces import ToonFace
 
-TOON_FACES, TOON_ATTRIBUTES, TORCHVISION = "toon_faces", "toon_attributes", "torchvision"
+TOON_FACES, TOON_STUDIOS, TOON_ATTRIBUTES = "toon_faces", "toon_studios", "toon_attributes"
+TORCHVISION = "torchvision"
 MOVED, VISIBLE = "parts that the expression moves", "places in which the label can be seen"
 """Regions of drawn faces."""
 
@@ -37,17 +38,27 @@ def _open_toon_faces(request: DataRequest) -> ImageSource:
     return ToonFaces(request.split or "test", seed=request.seed)
 
 
+def _open_toon_studios(request: DataRequest) -> ImageSource:
+    from models.data.toon_studios import ToonStudios
+
+    return ToonStudios(request.split or "test", seed=request.seed)
+
+
 def _reopen_toon_face(request: ReopenRequest) -> Image.Image | None:
     face = _toon_face(request)
     return None if face is None else face.image
 
 
 def _toon_face(request: ReopenRequest) -> "ToonFace | None":
+    """A face of `toon_faces` or `toon_studios`."""
     from models.data.toon_faces import ToonFaces
+    from models.data.toon_studios import ToonStudios
 
+    kind, _, seed = request.root.partition(":")
     try:
         split, _, name = request.item_id.split("/")
-        return ToonFaces(split, seed=int(request.root.split(":")[1])).face(int(Path(name).stem))
+        source = (ToonStudios if kind == TOON_STUDIOS else ToonFaces)(split, seed=int(seed))
+        return source.face(int(Path(name).stem))
     except (ValueError, KeyError, IndexError):  # ids of others
         return None
 
@@ -167,6 +178,15 @@ KINDS: tuple[DataKind, ...] = (
         lambda r: r.text == TOON_FACES,
         _open_toon_faces,
         lambda root: root.startswith(f"{TOON_FACES}:"),
+        _reopen_toon_face,
+        private=False,
+        places=_places_of_toon_face,
+    ),
+    DataKind(
+        TOON_STUDIOS,
+        lambda r: r.text == TOON_STUDIOS,
+        _open_toon_studios,
+        lambda root: root.startswith(f"{TOON_STUDIOS}:"),
         _reopen_toon_face,
         private=False,
         places=_places_of_toon_face,

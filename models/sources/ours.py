@@ -54,4 +54,5 @@ class ShippedCheckpoints(OwnArchitectures):
     def load(
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
     ) -> Classifier:
-        return from_file(self.spec(name), weights or shipped()[name], classes, told)
+        made = from_file(self.spec(name), weights or shipped()[name], classes, told)
+        return made if weights else replace(made, name=name)  # several may be trained on the same data

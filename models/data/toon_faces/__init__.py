@@ -4,6 +4,7 @@ No download: every face is drawn from parameters, the same for the same seed. It
 because the positions of the parts, and the parts that the expression moves, are known.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -57,12 +58,22 @@ def cast(expression: str, seed: tuple[int, ...]) -> tuple[Identity, Scene, np.ra
 def draw_face(expression: str, seed: tuple[int, ...]) -> ToonFace:
     """Draw one face. The same expression and seed give the same image; the last ones are cached, as masks are
     often needed next."""
+    return painted(expression, seed)
+
+
+def painted(
+    expression: str, seed: tuple[int, ...], over: Callable[[Image.Image], None] | None = None
+) -> ToonFace:
+    """`draw_face`, not cached. `over` draws on the picture of the face (`OVERSAMPLE` times `SIZE` pixels),
+    before light, blur and noise."""
     who, scene, rng = cast(expression, seed)
     action = sample_action(expression, rng)
     side = int(rng.choice((-1, 1))) if expression in ONE_SIDED else 0
     artist = FaceArtist(who, action, side, scene, rng)
     paint_background(artist.pen, rng)
     artist.face()
+    if over is not None:
+        over(artist.pen.picture)
     masks = part_masks(artist)
     return ToonFace(develop(artist, rng), expression, action, masks, moved_parts(expression))
 
