@@ -14,15 +14,7 @@ from tests.test_preflight import ByColor, looked
 CHECK = ("check", "--model", "fer_vgg:toon_faces", "--data", "toon_faces")
 
 
-@pytest.fixture
-def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twelve of each class, which a busy machine reads in time, too."""
-    monkeypatch.setattr("explain.run.preflight.MOST", 96)
-    monkeypatch.setattr("explain.run.preflight.SECONDS", 300)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_images")
 def test_json_of_check() -> None:
     done = run_command(*CHECK, "--json")
     answer = json.loads(done.stdout)  # nothing else is on standard output
@@ -52,8 +44,8 @@ def test_json_says_what_the_text_says(pictures: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_images")
-def test_json_of_a_check_with_a_wrong_reading() -> None:
+def test_json_of_a_check_with_a_wrong_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explain.run.preflight.SECONDS", 300)  # a busy machine reads fewer images in time
     done = run_command(*CHECK, "--mean", "0.9", "--std", "0.05", "--json")
     answer = json.loads(done.stdout)
     assert done.returncode == 1
