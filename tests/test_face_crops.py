@@ -44,6 +44,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_its_classes_and_counts_what_is_missing(photos: Path, tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in photos.rglob("*") if p.is_file()}
     out = tmp_path / "crops"
@@ -64,6 +65,7 @@ def test_a_folder_keeps_its_classes_and_counts_what_is_missing(photos: Path, tmp
     assert open_data(str(out)).classes == ("happy", "neutral")
 
 
+@pytest.mark.slow
 def test_a_stopped_folder_is_resumed(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, request, made = tmp_path / "crops", FaceRequest(), list[str]()
 
@@ -108,6 +110,7 @@ def test_what_a_folder_of_crops_refuses(photos: Path, tmp_path: Path) -> None:
         FolderCrops(tmp_path / "empty", tmp_path / "out", FaceRequest())
 
 
+@pytest.mark.slow
 def test_crops_of_photos_of_one_name_have_two(photos: Path, tmp_path: Path) -> None:
     for suffix in ("jpg", "bmp", "jpg.png"):
         astronaut().save(photos / "happy" / f"a.{suffix}")
@@ -117,6 +120,7 @@ def test_crops_of_photos_of_one_name_have_two(photos: Path, tmp_path: Path) -> N
     assert open_image(tmp_path / "crops" / "neutral" / "none.png.png").size == (64, 48)
 
 
+@pytest.mark.slow
 def test_known_photos_are_not_angry() -> None:
     """The astronaut smiles with her teeth; Hopper looks straight ahead."""
     classifier = load(FER)
@@ -127,6 +131,7 @@ def test_known_photos_are_not_angry() -> None:
     assert prob[classifier.classes.index("angry")] + prob[classifier.classes.index("fear")] < 0.3
 
 
+@pytest.mark.slow
 def test_the_network_gets_the_crop(tiny: Classifier) -> None:
     photo = montage()
     for which in ("auto", "1", "2", "off"):
@@ -169,6 +174,7 @@ def test_a_map_is_placed_by_hand() -> None:
     assert changed.sum() == 300 * 300
 
 
+@pytest.mark.slow
 def test_explain_says_what_the_network_got(tmp_path: Path) -> None:
     montage().save(tmp_path / "two.png")
     words = ["explain", str(tmp_path / "two.png"), "--model", FER, "--methods", "grad_cam"]

@@ -69,6 +69,7 @@ def test_the_largest_face_is_used_and_said(page: Page, tiny: Classifier) -> None
     assert 'data-action="target"' in facts
 
 
+@pytest.mark.slow
 def test_a_click_uses_another_face_or_the_whole_photo(page: Page, tiny: Classifier) -> None:
     subject = page.upload()
     second, _, _, _, command, photo, _, contrast = page.click(subject, "2")
@@ -162,6 +163,7 @@ def test_what_serve_says_of_faces(small_run: RunData, tiny: Classifier, tmp_path
         Context(small_run, network=tiny, faces="auto", face_detector=str(tmp_path / "none.onnx"))
 
 
+@pytest.mark.slow
 def test_programs_get_the_same(page: Page) -> None:
     endpoints = Endpoints(page.ctx)
     photo = Path(get_upload_folder()) / "photo.png"

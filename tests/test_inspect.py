@@ -240,6 +240,6 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     )
     values = [c.value if not isinstance(c, gr.State) else {"row": 0} for c in handler.inputs]
     values[1 + 3] = ["grad_cam", "cam"]
-    _, panel, _, _ = handler.fn(*values)
+    _, panel, *_ = handler.fn(*values)
     assert "That did not work (ZeroDivisionError)" in panel
     assert panel.count('class="vt-map"') == 1

@@ -187,6 +187,7 @@ class Context:
             self.gaze,
             self.gaze_model,
             self.decoders,
+            None if self.face_detector == DEFAULT else Path(self.face_detector),
             self.run.manifest.data_root,
             self.run.manifest.weights or None,
             _file_of(self.run.manifest.source),

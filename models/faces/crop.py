@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -109,10 +110,10 @@ class FaceCrop:
         return image if self.region is None else image.crop(self.region)
 
     def as_dict(self) -> dict[str, Any]:
-        """For files and answers of programs."""
+        """For files and answers of programs; of a detector's file the name alone."""
         return {
             "faces": self.request.which,
-            "detector": self.request.detector,
+            "detector": Path(self.request.detector).name,
             "margin": self.request.used_margin,
             "picture": list(self.size),
             "boxes": [[round(value, 1) for value in box] for box in self.boxes],

@@ -1,7 +1,7 @@
 """The detector YuNet, from OpenCV's file `face_detection_yunet_2023mar.onnx`, run by onnxruntime.
 
 W. Wu, H. Peng, S. Yu, *YuNet: a tiny millisecond-level face detector*, Machine Intelligence Research 2023.
-Boxes are decoded as by OpenCV's `FaceDetectorYN`.
+Boxes are decoded as by OpenCV's `FaceDetectorYN`, which is the reference of the tests.
 """
 
 from collections.abc import Callable, Mapping
