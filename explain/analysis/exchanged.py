@@ -49,8 +49,8 @@ def exchanged_labels(evidence: Evidence) -> Iterator[Proposal]:
             "exchanged",
             f"Images of {true} may have the label {label}.",
             f"Of the {counted(x.sure, 'image')} that the network is surest are {true}, {x.count} have the "
-            f"label {label} ({percent(x.low)} to {percent(x.high)}); the other way round {x.back} of {x.back_sure} "
-            f"({chance(x.p)}).",
+            f"label {label} ({percent(x.low)} to {percent(x.high)}); the other way round {x.back} of "
+            f"{x.back_sure} ({chance(x.p)}).",
             "Decide on them in Review or in their notes, and train on the corrected list.",
             "--labels labels.csv",
             sure_rows(run, x.true, x.label),
