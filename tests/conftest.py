@@ -28,6 +28,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes,
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # of processes to come: servers in threads keep less memory
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -370,12 +371,17 @@ def mobilenet_v1_weights() -> Path:
 
 
 @pytest.fixture(scope="session")
-def fer2013(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of FER2013 with its part `test` alone."""
-    target = tmp_path_factory.mktemp("fer2013")
-    with tarfile.open(_real("VITRINE_DATA", "fer2013.tar.xz")) as archive:
-        archive.extractall(target, (m for m in archive if "/test/" in m.name), filter="data")
-    return target / "fer2013"
+def ferplus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Table of FER2013's faces as they were published, with the original labels and the votes of FER+; of the
+    images only those of the part `test`."""
+    target = tmp_path_factory.mktemp("ferplus")
+    with tarfile.open(_real("VITRINE_DATA", "ferplus.tar.xz")) as archive:
+        wanted = (m for m in archive if "/test/" in m.name or m.name.endswith(".csv"))
+        archive.extractall(target, wanted, filter="data")
+    table = target / "ferplus" / "labels.csv"
+    rows = pd.read_csv(table)
+    rows[rows["split"] == "test"].to_csv(table, index=False)
+    return table
 
 
 def _real(variable: str, name: str) -> Path:
