@@ -240,10 +240,9 @@ def notes(
     by_image = read(run)
     wrong = sum(note.wrong for note in by_image.values())
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
-    images, marked = counted(len(by_image), "image"), counted(wrong, "label")
-    if opened.label_sets is not None or opened.numbers:
-        marked = f"{counted(wrong, 'image')} with {'numbers' if opened.numbers else 'labels'}"
-    say(f"notes      {images}, {marked} marked as wrong; tags: {tags}")
+    several = "numbers" if opened.numbers else "labels" if opened.label_sets is not None else ""
+    marked = f"{counted(wrong, 'image')} with {several}" if several else counted(wrong, "label")
+    say(f"notes      {counted(len(by_image), 'image')}, {marked} marked as wrong; tags: {tags}")
     _say_review(opened)
     fitting, missing = corrections_of(opened, by_image)
     if missing:
