@@ -147,6 +147,12 @@ def save_fer(path: Path, outputs: int = 3) -> nn.Module:
     return model
 
 
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_a_shipped_network_is_called_as_it_is_asked_for(name: str) -> None:
+    """Also where several were trained on the same data."""
+    assert registry.load(name).name == name
+
+
 def test_own_checkpoint_describes_itself(tmp_path: Path) -> None:
     model = save_fer(tmp_path / "own.safetensors")
     loaded = registry.load(str(tmp_path / "own.safetensors"))
