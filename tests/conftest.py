@@ -327,13 +327,14 @@ def events(page: Any, arrived: list[Any]) -> Any:
 @pytest.fixture
 def page(server: str, browser: Any, request: pytest.FixtureRequest, arrived: list[Any]) -> Iterator[Any]:
     """A page that fails the test on any console error, page error, or request to another host."""
-    from tests.pages import Events
+    from tests.pages import RESTS, Events
 
     width, dark, query = getattr(request, "param", (1280, False, ""))
     wrong: list[str] = []
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
     )
+    context.add_init_script(RESTS)
     page = context.new_page()
     page.set_default_timeout(WAIT)
     arrived.append(Events(page))
