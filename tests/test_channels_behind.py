@@ -97,7 +97,7 @@ def test_a_run_and_its_page(opened: RunData, pictures: Path) -> None:
     )
     values = [c.value for c in handler.inputs]
     values[0], values[1 + 3] = {"row": 0}, ["grad_cam", "occlusion", "input_gradient"]
-    _, panel, _, _ = handler.fn(*values)
+    _, panel, *_ = handler.fn(*values)
     assert panel.count('class="vt-map"') == 3
     assert "did not work" not in panel
     weights = Pieces(ctx).of(FiltersView(), form_of(page))[2]

@@ -127,7 +127,7 @@ def test_a_run_and_its_page_with_live_maps(net: Classifier, pictures: Path, tmp_
         explained = next(d for d in visitor.config["dependencies"] if d["api_name"] == "explain")
         photo = visitor.upload(next(pictures.rglob("*.png")))
         told = visitor.ask(
-            explained, [{"path": photo, "meta": {"_type": "gradio.FileData"}}, "grad_cam", "", ""]
+            explained, [{"path": photo, "meta": {"_type": "gradio.FileData"}}, "grad_cam", "", "", ""]
         )
         assert told["success"], told
         assert told["output"]["data"][0]["model"] == "mine"

@@ -173,7 +173,7 @@ def test_what_is_no_photo_is_said_in_one_line(name: str, server: str, tmp_path: 
     visitor = Visitor(server)
     path = visitor.upload(photo)
     predict = next(d for d in visitor.config["dependencies"] if d["api_name"] == "predict")
-    answer = visitor.ask(predict, [{"path": path, "meta": {"_type": "gradio.FileData"}}])
+    answer = visitor.ask(predict, [{"path": path, "meta": {"_type": "gradio.FileData"}}, ""])
     assert not answer["success"]
     assert BAD[name] in answer["output"]["error"]
     assert "\n" not in answer["output"]["error"]
