@@ -236,8 +236,7 @@ def notes(
     from explain.run.notes import corrections_of, read, tags_of, write_labels, write_table
     from explain.run.reader import open_run
 
-    opened = open_run(run)
-    by_image = read(run)
+    opened, by_image = open_run(run), read(run)
     wrong = sum(note.wrong for note in by_image.values())
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
     several = "numbers" if opened.numbers else "labels" if opened.label_sets is not None else ""
