@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from dashboard.session.live_streams import ENDED, GONE, MOST, LiveStreams
-from explain.methods.frames import ExponentialMean, FrameExplainer
+from explain.methods.frames import FrameExplainer
 from explain.methods.live import open_session
+from explain.methods.over_time import ExponentialMean
 from explain.methods.request import MapRequest
 from explain.network.hooks import logits
 from models.classifier import Classifier
@@ -51,7 +52,7 @@ def test_a_frame_has_the_probabilities_and_the_map_of_a_photo(tiny: Classifier, 
     frame = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
     session, found = (
         open_session(tiny, frame),
-        FrameExplainer(tiny, layer).explain(frame, lambda prob: prob),
+        FrameExplainer(tiny, "layer_cam", layer).explain(frame, lambda prob: prob),
     )
     expected = session.map(MapRequest("layer_cam", layer))
     np.testing.assert_allclose(found.prob, session.prob, atol=1e-5)
@@ -62,7 +63,7 @@ def test_a_frame_has_the_probabilities_and_the_map_of_a_photo(tiny: Classifier, 
 def test_the_map_is_of_the_class_that_is_shown(tiny: Classifier) -> None:
     """What is shown is a mean, whose largest class may be another than this frame's."""
     frame = Image.new("RGB", (40, 40), "red")
-    explainer = FrameExplainer(tiny)
+    explainer = FrameExplainer(tiny, "layer_cam")
     least = int(open_session(tiny, frame).prob.argmin())
     found = explainer.explain(frame, lambda prob: np.eye(3)[least])
     expected = open_session(tiny, frame).map(MapRequest("layer_cam", target=least)).raw
@@ -71,7 +72,7 @@ def test_the_map_is_of_the_class_that_is_shown(tiny: Classifier) -> None:
 
 
 def test_one_pass_a_frame(tiny: Classifier) -> None:
-    explainer, passes = FrameExplainer(tiny), list[int]()
+    explainer, passes = FrameExplainer(tiny, "layer_cam"), list[int]()
     for layer in (m for m in explainer._network.modules() if isinstance(m, torch.nn.Linear)):
         layer.register_forward_hook(lambda *_: passes.append(1))
     explainer.explain(Image.new("RGB", (40, 40)), lambda prob: prob)
@@ -79,7 +80,7 @@ def test_one_pass_a_frame(tiny: Classifier) -> None:
 
 
 def test_a_frame_without_finite_scores_is_an_error(tiny: Classifier) -> None:
-    explainer = FrameExplainer(tiny)
+    explainer = FrameExplainer(tiny, "layer_cam")
     with torch.no_grad():
         tiny.model.get_parameter("head.weight").fill_(float("nan"))
     assert logits(tiny.model, torch.zeros(1, 3, 32, 32)).isnan().all()

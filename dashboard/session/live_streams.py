@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from explain.methods.frames import ExponentialMean
+from explain.methods.over_time import ExponentialMean
 from models.errors import UserError
 from models.faces.tracking import FaceTracker
 

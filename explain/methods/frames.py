@@ -1,7 +1,5 @@
-"""Frames of a camera before a network: probabilities and a map from one pass each, and their mean over
-time."""
+"""Frames of a camera before a network: probabilities and a map from one pass each."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,33 +16,6 @@ from models.classifier import Classifier
 from models.errors import UserError
 from models.probabilities import probabilities
 
-METHOD = "layer_cam"
-TIME_CONSTANT = 0.5
-"""Seconds after which a step of the probabilities is shown to 63 %."""
-
-
-class ExponentialMean:
-    """The exponentially weighted mean of values (K,) at any times: m += (1 - exp(-Δt / τ)) (value - m), so
-    that it does not depend on how often values come. It begins with the first one."""
-
-    def __init__(self, time_constant: float = TIME_CONSTANT):
-        self._time_constant, self._at = time_constant, 0.0
-        self._mean: np.ndarray | None = None
-
-    def add(self, value: np.ndarray, at: float) -> np.ndarray:
-        """The mean (K,) after a value of the time `at`, in seconds, which does not go back."""
-        if self._mean is None:
-            self._mean = value.astype(float)
-        else:
-            weight = -math.expm1(-(at - self._at) / self._time_constant)
-            self._mean = self._mean + weight * (value - self._mean)
-        self._at = at
-        return self._mean
-
-    def clear(self) -> None:
-        """Begin again with the next value."""
-        self._mean = None
-
 
 @dataclass(frozen=True, eq=False)
 class FrameMap:
@@ -60,10 +31,11 @@ class FrameMap:
 
 class FrameExplainer:
     """A network that is shown one frame after another. It keeps a fused copy of the network, and nothing of
-    the frames. `layer`: as of `MapRequest`. Raises UserError where LayerCAM cannot be computed there."""
+    the frames. `method`, `layer`: as of `MapRequest`; a method that needs one pass alone. Raises UserError
+    for a network without layers that output maps."""
 
-    def __init__(self, classifier: Classifier, layer: str = ""):
-        self.classifier = classifier
+    def __init__(self, classifier: Classifier, method: str, layer: str = ""):
+        self.classifier, self._method = classifier, method
         example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
         self._layers = named_layers(classifier.model, example, layer)
         self._network = fused_copy(classifier.model, example, self._layers)
@@ -79,6 +51,6 @@ class FrameExplainer:
         prob = probabilities(self.classifier.model, scores)[0].cpu().numpy()
         shown = choose(prob)
         target = int(shown.argmax())
-        request = MapRequest(METHOD, ",".join(self._layers), target)
+        request = MapRequest(self._method, ",".join(self._layers), target)
         result = compute_maps(self._network, x, request, passes=passes)
         return FrameMap(prob, shown, target, result.raw, result.layer)
