@@ -6,6 +6,7 @@ whose `index` is the action and whose `value` is the value; inputs of a note (`d
 events with the same contents, of which none is dropped where one follows another.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,22 @@ def script(name: str) -> str:
 _REPORT = script("clickable.js")
 
 
-def clickable(value: str, elem_id: str, more: str = "") -> gr.HTML:
+def clickable(
+    value: str, elem_id: str, more: str = "", functions: Sequence[Callable[[Any], Any]] = ()
+) -> gr.HTML:
     """A `gr.HTML` whose `select` event carries action and value. It shows `Markup` as HTML; a plain `str`,
     here or from an event, is escaped and shown as text, because Gradio escapes nothing.
 
-    `more` is a script that runs once, when the component is loaded.
+    `more` is a script that runs once, when the component is loaded; `functions`: what it may call on the
+    server, by name, each with one JSON value.
     """
-    made = gr.HTML(display_text(value), js_on_load=_REPORT + more, apply_default_css=False, elem_id=elem_id)
+    made = gr.HTML(
+        display_text(value),
+        js_on_load=_REPORT + more,
+        apply_default_css=False,
+        elem_id=elem_id,
+        server_functions=list(functions),
+    )
     made.postprocess = _only_markup  # type: ignore[method-assign]  # Gradio writes a .pyi beside a subclass
     return made
 

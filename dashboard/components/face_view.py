@@ -70,7 +70,7 @@ def _box(face: FaceCrop, number: int, box: FaceBox) -> Markup:
     return html(
         '<button class="vt-face" style="{at}" aria-pressed="{used}" aria-label="use face {number} of '
         '{count}" {click}><span>{number}</span></button>',
-        at=_percent((box.left, box.top, box.left + box.width, box.top + box.height), face.size),
+        at=placed_at((box.left, box.top, box.left + box.width, box.top + box.height), face.size),
         used="true" if used else "false",
         number=number,
         count=len(face.boxes),
@@ -80,10 +80,10 @@ def _box(face: FaceCrop, number: int, box: FaceBox) -> Markup:
 
 def _at(face: FaceCrop) -> Markup:
     assert face.region is not None
-    return _percent(face.region, face.size)
+    return placed_at(face.region, face.size)
 
 
-def _percent(place: tuple[float, float, float, float], size: tuple[int, int]) -> Markup:
+def placed_at(place: tuple[float, float, float, float], size: tuple[int, int]) -> Markup:
     """Style of a box within its picture."""
     left, top, right, bottom = place
     return html(
@@ -109,7 +109,7 @@ def _map(session: "ImageSession", c: Card, top: float | None, saved: str) -> Mar
         "<figcaption>on the photo</figcaption>{files}</figure>",
         title=c.title,
         ratio=width / height,
-        place=_percent(session.place, (width, height)),
+        place=placed_at(session.place, (width, height)),
         drawn=drawn_map(c, c.raw, top, 0),
         files=_files(session, c) if saved == c.method else NOTHING,
     )

@@ -22,7 +22,7 @@ SLOWED = 1.0  # seconds before a wrong password that came by the public link is 
 
 _API = (
     "info|upload|upload_progress|queue/join|queue/data|heartbeat/.+|cancel|reset|call/.+|file=.+|"
-    "startup-events|theme.css|app_id|login_check|user"
+    "startup-events|theme.css|app_id|login_check|user|component_server"
 )
 KNOWN = re.compile(
     r"/(|config|login|logout|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|"
@@ -40,7 +40,10 @@ THIS_MACHINE = Proxies.parse(LOOPBACK)
 PASSED = "vitrine.passed"
 TOO_MANY_PAGES = "Too many pages were opened from your address: wait a minute."
 MCP = re.compile(r"/gradio_api/mcp(/.*)?")
-PAGE_NAMED = re.compile(r"/gradio_api/(queue/join|call/[^/]+(/[^/]+)?|cancel|reset)/?")
+PAGE_NAMED = re.compile(r"/gradio_api/(queue/join|call/[^/]+(/[^/]+)?|cancel|reset|component_server)/?")
+CALLED = re.compile(r"/gradio_api/component_server/?")
+"""Functions of components that their scripts call: those of Live alone. Files are not taken: they would be
+written."""
 _API_INFO = re.compile(rb"(window\.gradio_api_info = ).*?(;</script>)", re.DOTALL)
 
 _PAGE = (
@@ -203,6 +206,8 @@ class RequestFilter:
     def _not_allowed(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         if not OPEN.fullmatch(path) and needs_login(scope):
             return 401, "Log in first: open the page itself."
+        if CALLED.fullmatch(path) and not headers.get("content-type", "").startswith("application/json"):
+            return 415, "Send JSON."
         if path.startswith("/gradio_api/upload"):
             if not self._rules.uploads:
                 return 403, "This page is for reading: it takes no photos."

@@ -20,6 +20,7 @@ from dashboard.session.subjects import first_row, of_row
 from dashboard.session.types import Subject
 from dashboard.tabs.errors_state import asked_label
 from dashboard.tabs.inspect_form import InspectForm
+from dashboard.tabs.inspect_live import LivePanel
 from dashboard.tabs.inspect_maps import live_maps, photo_panel
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
 from dashboard.tabs.label_link import label_of_link
@@ -131,6 +132,7 @@ class InspectTab:
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-cancel")
                 self._photo = clickable("", "vt-faces")
+                LivePanel(ctx)
                 self._panel = clickable(panel_html, "vt-live")
                 self._run_maps = clickable(maps_html, "vt-run-maps")
                 self._command = clickable("", "vt-again")
