@@ -55,7 +55,9 @@ class ReviewTab:
     def opened(self, name: str, request: gr.Request) -> list[Any]:
         """Begins with the name of the login, where there is one."""
         self._ctx.access.require_compute()
-        return self._shown(name or " ".join(str(request.username or "").split())[:80])
+        name = name or " ".join(str(request.username or "").split())[:80]
+        shown = self._shown(name)
+        return shown if name else [name, gr.skip(), shown[2]]  # a name may be half typed by now
 
     @error_boundary
     def act(self, name: str, event: gr.SelectData) -> list[Any]:
