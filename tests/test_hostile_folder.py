@@ -126,7 +126,8 @@ def test_texts_of_a_gaze_folder_and_of_a_gaze_model_stay_texts() -> None:
         run = None
         about: dict[str, Any] = {"metrics": {"gaze": {"part": EVIL, "images": EVIL, "table": [row]}}}  # noqa: RUF012
 
-    assert runs_nothing(numbers(Model()))  # type: ignore[arg-type]
+    opened = open_run(Path(__file__).parent / "toon_run")
+    assert runs_nothing(numbers(Model(), opened))  # type: ignore[arg-type]
 
     class Run:
         manifest: dict[str, Any] = {"data": EVIL, "part": EVIL, "variant": EVIL}  # noqa: RUF012

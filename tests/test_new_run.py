@@ -55,7 +55,7 @@ def test_the_command_names_only_what_is_filled_in() -> None:
 
 def test_every_field_is_an_option_of_the_command_line() -> None:
     """What the page writes, `run` and `check` read: only the data is not there."""
-    values = dict.fromkeys(FIELDS, "1") | PLAIN | {"data": "nowhere.txt", "label_columns": "1,2"}
+    values = dict.fromkeys(FIELDS, "1") | PLAIN | {"data": "nowhere.txt", "label_columns": "2,3"}
     for words in (run_words(values, Path("t")), check_words(values)):
         done = run_command(*words)
         assert done.returncode == 2
