@@ -139,7 +139,7 @@ def test_texts_of_a_gaze_folder_and_of_a_gaze_model_stay_texts() -> None:
     class Folder:
         run = Run()
 
-    assert runs_nothing(numbers(Folder()))  # type: ignore[arg-type]
+    assert runs_nothing(numbers(Folder(), opened))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
