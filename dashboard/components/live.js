@@ -1,10 +1,11 @@
-// The camera's panel: one frame is under way at a time, so what is shown is never older than two frames. `element` and
-// `server` are Gradio's; the texts stand in the panel.
+// The camera's panel: one frame is under way at a time, and drawn while the next one is, so what is shown is never older
+// than two frames. `element` and `server` are Gradio's; the texts stand in the panel.
 {
   const panel = element.querySelector('.vt-camera');
   const part = (name) => panel.querySelector(`[data-live="${name}"]`);
   const VIEW = 640, SENT = 320;  // longer sides, in pixels, of what is shown and of what is sent
-  const camera = document.createElement('video'), taken = document.createElement('canvas'), small = document.createElement('canvas');
+  const camera = document.createElement('video'), small = document.createElement('canvas');
+  let taken = document.createElement('canvas'), next = document.createElement('canvas');
   const shown = part('stack').querySelector('canvas');
   camera.muted = camera.playsInline = true;
   let media = null, stream = '', turn = 0, fresh = false, frames = 0, interval = 0, drawn = 0, rated = 0;
@@ -39,7 +40,7 @@
     part('view').hidden = true;
     part('rate').textContent = part('top').textContent = '';
     for (const name of ['over', 'bars', 'caption']) part(name).textContent = '';
-    for (const canvas of [shown, taken, small]) canvas.width = canvas.height = 0;
+    for (const canvas of [shown, taken, next, small]) canvas.width = canvas.height = 0;
     say(message);
   };
 
@@ -64,22 +65,25 @@
     part('view').dataset.ms = JSON.stringify(answer.ms);
   };
 
+  const send = () => {
+    fitted(next, camera, camera.videoWidth, camera.videoHeight, VIEW);
+    fitted(small, next, next.width, next.height, SENT);
+    return server.live_frame({stream, picture: small.toDataURL('image/jpeg', 0.85)}).catch(() => ({error: text('lost')}));
+  };
+
   const follow = async (mine) => {
+    let before = null;
     while (mine === turn) {
       await nextFrame();
       if (mine !== turn) return;
       if (outOfSight()) return stop(text('hidden'));
-      fitted(taken, camera, camera.videoWidth, camera.videoHeight, VIEW);
-      fitted(small, taken, taken.width, taken.height, SENT);
-      let answer;
-      try {
-        answer = await server.live_frame({stream, picture: small.toDataURL('image/jpeg', 0.85)});
-      } catch {
-        answer = {error: text('lost')};
-      }
+      const asked = send();
+      if (before) draw(before);
+      [taken, next] = [next, taken];
+      const answer = await asked;
       if (mine !== turn) return;
       if (answer?.error) return stop(answer.error);
-      if (!answer?.dropped) draw(answer);
+      before = answer?.dropped ? null : answer;
     }
   };
 
