@@ -16,6 +16,7 @@ from dashboard.components import live_view
 from dashboard.server.frames import SIDE, WRONG
 from dashboard.server.permissions import Access
 from dashboard.session.context import Context
+from explain.analysis.findings import analyze
 from explain.methods.live import open_session
 from explain.methods.request import MapRequest
 from explain.render import map_png, normalize
@@ -257,7 +258,9 @@ def opened(camera: Any, url: str, script: str = "", width: int = 1280) -> "playw
 def test_a_visitor_looks_live_and_stops(
     camera: Any, small_run: RunData, about_faces: Classifier, tmp_path: Path
 ) -> None:
-    with served(Context(small_run, network=about_faces, access=Access.VISITOR)) as url:
+    ctx = Context(small_run, network=about_faces, access=Access.VISITOR)
+    list(analyze(ctx.findings))  # otherwise the page writes them meanwhile
+    with served(ctx) as url:
         page = opened(camera, url)
         wrong: list[str] = []
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
