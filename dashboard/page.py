@@ -53,7 +53,7 @@ class Page(gr.Blocks):
                 if not kwargs.get("explicit_call"):
                     click = getattr(kwargs.get("event_data"), "_data", None)
                     bounded([inputs, click])
-                    enough(block_fn, inputs)
+                    inputs = completed(block_fn, inputs)
                     if getattr(block_fn, "collects_event_data", False):
                         named(click)
                 output = await super().process_api(block_fn, inputs, *args, **kwargs)
@@ -119,11 +119,15 @@ def bounded(value: Any, depth: int = 8) -> int:
     return total
 
 
-def enough(block_fn: Any, inputs: list[Any]) -> None:
-    """Raises gr.Error where inputs are missing; Gradio would write all of them into the log."""
-    wanted = len(getattr(block_fn, "inputs", ()))
-    if len(inputs) < wanted:
-        raise gr.Error(f"Got {len(inputs)} inputs; this takes {wanted}.", print_exception=False)
+def completed(block_fn: Any, inputs: list[Any]) -> list[Any]:
+    """The inputs; a program may leave out the last ones of an endpoint that have a value of their own, as
+    those of earlier versions do. Raises gr.Error where others are missing; Gradio would write all of them
+    into the log."""
+    wanted = getattr(block_fn, "inputs", ())
+    usual = [getattr(component, "value", None) for component in wanted[len(inputs) :]]
+    if usual and (block_fn.api_visibility != "public" or None in usual):
+        raise gr.Error(f"Got {len(inputs)} inputs; this takes {len(wanted)}.", print_exception=False)
+    return [*inputs, *usual]
 
 
 def named(click: Any) -> None:
