@@ -33,7 +33,7 @@ def test_card_curves_and_size(name: str) -> None:
     about = checkpoints.describe(path)
     assert path.stat().st_size <= 8e6
     recipe = about["training"]
-    epochs = recipe["epochs"] + (recipe["head_epochs"] if recipe["recipe"] == "finetune" else 0)
+    epochs = recipe["epochs"] + (recipe["head_epochs"] if recipe.get("recipe") == "finetune" else 0)
     assert path.with_suffix(".csv").read_text().count("\n") == epochs + 1
     card = path.with_suffix(".md").read_text()
     assert f"{100 * about['metrics']['test_accuracy']:.1f} %" in card

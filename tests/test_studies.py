@@ -84,6 +84,7 @@ def test_sizes_are_an_architectures_own(tmp_path: Path) -> None:
         "fer_mobilenet": (128, 128),
         "small_conv": (32, 32),
         "small_dense": (32, 32),
+        "tiny_conv": (64, 64),
     }
     for name in ("small_dense", "small_conv"):
         model = spec(name).build(5).eval()
