@@ -35,7 +35,7 @@ def test_card_curves_and_size(name: str) -> None:
     recipe = about["training"]
     epochs = recipe["epochs"] + (recipe["head_epochs"] if recipe.get("recipe") == "finetune" else 0)
     assert path.with_suffix(".csv").read_text().count("\n") == epochs + 1
-    card = path.with_suffix(".md").read_text()
+    card = " ".join(path.with_suffix(".md").read_text().split())
     assert f"{100 * about['metrics']['test_accuracy']:.1f} %" in card
     assert all(word in card for word in (about["architecture"], "must not be used", *about["classes"]))
 
