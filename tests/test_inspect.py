@@ -122,8 +122,8 @@ def test_temperature_of_the_checkpoint(small_run: object, tmp_path: Path) -> Non
     save_file({"x": torch.zeros(1)}, bare)
     assert Context(open_run(TOON_RUN), bare).temperature is None
     assert Context(
-        open_run(TOON_RUN), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors"
-    ).temperature == pytest.approx(0.926, abs=1e-3)
+        open_run(TOON_RUN), ROOT / "models" / "weights" / "fer_vgg.ferplus.safetensors"
+    ).temperature == pytest.approx(0.781, abs=1e-3)
     assert Context(open_run(TOON_RUN), tmp_path / "gone.safetensors").temperature is None
 
 
