@@ -338,7 +338,7 @@ def page(server: str, browser: Any, request: pytest.FixtureRequest, arrived: lis
     page = context.new_page()
     page.set_default_timeout(WAIT)
     arrived.append(Events(page))
-    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    page.on("console", lambda m: wrong.append(f"{m.text} {m.location}") if m.type == "error" else None)
     page.on("pageerror", lambda e: wrong.append(str(e)))
     page.on(
         "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url)
