@@ -121,11 +121,12 @@ def bounded(value: Any, depth: int = 8) -> int:
 
 def completed(block_fn: Any, inputs: list[Any]) -> list[Any]:
     """The inputs; a program may leave out the last ones of an endpoint that have a value of their own, as
-    those of earlier versions do. Raises gr.Error where others are missing; Gradio would write all of them
-    into the log."""
+    those of earlier versions do. Raises gr.Error where others are missing, and for too many; Gradio would
+    write all of them into the log."""
     wanted = getattr(block_fn, "inputs", ())
     usual = [getattr(component, "value", None) for component in wanted[len(inputs) :]]
-    if usual and (block_fn.api_visibility != "public" or None in usual):
+    missing = usual and (block_fn.api_visibility != "public" or None in usual)
+    if missing or len(inputs) > len(wanted):
         raise gr.Error(f"Got {len(inputs)} inputs; this takes {len(wanted)}.", print_exception=False)
     return [*inputs, *usual]
 

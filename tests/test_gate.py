@@ -112,6 +112,13 @@ def test_everything_else_is_not_there(path: str) -> None:
         assert answer.text.startswith("Not found")
 
 
+def test_the_end_of_a_stream_is_taken() -> None:
+    path = "/gradio_api/stream/cd90b2db842745e3a6c75b84e94422d1/close"
+    assert ask(path, "POST").status_code == 200
+    assert ask(path).status_code == 404
+    assert ask(path, "POST", headers={"origin": "https://evil.example"}).status_code == 403
+
+
 def test_tools_for_agents_only_where_they_are_offered() -> None:
     assert ask("/gradio_api/mcp/", rules=FilterRules(mcp=True)).status_code == 200
 

@@ -40,6 +40,9 @@ THIS_MACHINE = Proxies.parse(LOOPBACK)
 PASSED = "vitrine.passed"
 TOO_MANY_PAGES = "Too many pages were opened from your address: wait a minute."
 MCP = re.compile(r"/gradio_api/mcp(/.*)?")
+STREAM_CLOSED = re.compile(r"/gradio_api/stream/[0-9a-f]+/close")
+"""What Gradio's image component sends where another image comes before the events of the last one are done.
+No event here is a stream: there is nothing to close."""
 PAGE_NAMED = re.compile(r"/gradio_api/(queue/join|call/[^/]+(/[^/]+)?|cancel|reset|component_server)/?")
 CALLED = re.compile(r"/gradio_api/component_server/?")
 """Functions of components that their scripts call: those of Live alone. Files are not taken: they would be
@@ -96,6 +99,8 @@ class RequestFilter:
             await _answer(send, 200, '{"status": "ok"}', "application/json")
         elif refusal := self._refusal(scope, path, headers):
             await _answer(send, *refusal)
+        elif STREAM_CLOSED.fullmatch(path):
+            await _answer(send, 200, '{"msg": "success"}', "application/json")
         elif path.rstrip("/") == "/logout":
             log_out(scope)
             await _answer(send, 303, "", more=[(b"location", b"./"), *expired(scope)])
@@ -159,6 +164,8 @@ class RequestFilter:
         return None
 
     def _unknown(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        if STREAM_CLOSED.fullmatch(path) and scope["method"] == "POST":
+            return None
         if not KNOWN.fullmatch(path) and not (self._rules.mcp and MCP.fullmatch(path)):
             return 404, "Not found."
         if path.startswith("/gradio_api/file=") and re.match(

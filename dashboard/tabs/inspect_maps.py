@@ -112,17 +112,19 @@ def _with_figures(
     }
     if checked in results:
         check_map(session, results[checked], on_progress)
-    found = dict(zip(results, _badges(session, [*results.values()]), strict=True))
+    seconds = float("inf") if checked else CHEAP  # who asks for a check waits longer than for its figures
+    found = dict(zip(results, _badges(session, [*results.values()], seconds), strict=True))
     checks = {method: known_check(session, result) for method, result in results.items()}
     return [replace(c, badge=found.get(c.method), check=checks.get(c.method)) for c in cards]
 
 
-def _badges(session: "ImageSession", results: "Sequence[MapResult]") -> "list[Badge]":
-    """Flags alone where the figures would take long, or cannot be had: the maps do not depend on them."""
+def _badges(session: "ImageSession", results: "Sequence[MapResult]", seconds: float) -> "list[Badge]":
+    """Flags alone where the figures would take more `seconds`, or cannot be had: the maps do not depend on
+    them."""
     from explain.quality.badge import badges
 
     try:
-        return badges(session, results, CHEAP)
+        return badges(session, results, seconds)
     except Exception:
         logging.getLogger("vitrine").exception("in the figures of maps")
         return badges(session, results, 0)
