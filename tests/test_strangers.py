@@ -128,9 +128,15 @@ def test_texts_of_any_length_are_answered_at_once(
         assert len(answer["output"]["error"]) < 300
     assert time.monotonic() - began < 20
     long = "\x1b[31m" + "x" * 900_000
-    for data, message in (([long], "characters"), (["x", 20, 1], "Got 3 inputs; this takes 2"), (["x"], "'x'")):
+    for data, message in (
+        ([long], "characters"),
+        (["x", 20, 1], "Got 3 inputs; this takes 2"),
+        (["x"], "'x'"),
+    ):
         assert message in visitor.ask(errors, data)["output"]["error"]
-    hidden = next(d for d in visitor.config["dependencies"] if len(d["inputs"]) > 1 and d["api_visibility"] != "public")
+    hidden = next(
+        d for d in visitor.config["dependencies"] if len(d["inputs"]) > 1 and d["api_visibility"] != "public"
+    )
     assert "Got 0 inputs" in visitor.ask(hidden, [])["output"]["error"]
     assert visitor.ask(errors, [])["success"]  # the values that the page itself begins with
     written = "".join(capfd.readouterr())
