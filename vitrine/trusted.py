@@ -12,11 +12,20 @@ from explain.export.trust import description_table, localization_table, trust_ta
 from explain.quality.curves import CurveSettings
 from explain.quality.depth import Depth, advice
 from explain.quality.description import Description
+from explain.quality.known_depth import depth_of_command
 from explain.quality.measure import Measurement
 from explain.quality.plan import measurements, repeated
-from explain.quality.remarks import caution, concluded, described_by, explained, missing, unread
+from explain.quality.remarks import (
+    caution,
+    concluded,
+    described_by,
+    explained,
+    missing,
+    tables_of_work,
+    unread,
+)
 from explain.quality.repeated import Repeated
-from explain.quality.verdict import Trust, Verdict
+from explain.quality.verdict import Trust, Verdict, by_rank
 from explain.run.model import as_in_run, network_of, require_same_reading
 from explain.run.reader import RunData
 from models.classifier import Classifier
@@ -30,20 +39,23 @@ DESCRIBED = ("method", "figure", "fraction", "layer", "images", "mean")
 
 @dataclass(frozen=True, eq=False)
 class Trusted:
-    """What was measured of a run's maps. `layers`: the verdicts at each layer; `notes`: what to know beside
-    them, such as a network at chance, images that cannot be read, or a control that is missing;
-    `descriptions`: of the maps at each layer."""
+    """What was measured of a run's maps. `layers`: the verdicts at each layer, as the page has them: with the
+    methods of the run that were measured before, and in several tables where methods were measured on other
+    images; `notes`: what to know beside them, such as a network at chance, images that cannot be read, or a
+    control that is missing; `descriptions`: of the maps of each of `layers`; `depth`: of several layers."""
 
     run: RunData
     layers: tuple[Trust, ...]
     notes: tuple[str, ...]
     descriptions: tuple[Description, ...] = ()
+    depth: Depth | None = None
 
     @property
     def verdicts(self) -> list[Verdict]:
         """Of each method at the run's own layer, or at the first that was asked for; the best one first."""
         own = self.run.manifest.request.layer
-        return next((t for t in self.layers if t.layer == own), self.layers[0]).verdicts
+        layer = own if any(t.layer == own for t in self.layers) else self.layers[0].layer
+        return sorted((v for t in self.layers if t.layer == layer for v in t.verdicts), key=by_rank)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -72,9 +84,9 @@ class Trusted:
     @property
     def recommendation(self) -> str:
         """Which method to read, or that none beats its controls; of several layers, which one to use."""
-        if len(self.layers) == 1:
-            return concluded(self.run, self.layers[0])
-        return advice(Depth.of(self.layers, self.run.manifest.request.layer, bool(caution(self.run))))
+        if self.depth is not None:
+            return advice(self.depth)
+        return " ".join(dict.fromkeys(concluded(self.run, trust) for trust in self.layers))
 
     def __repr__(self) -> str:
         return self.recommendation
@@ -132,11 +144,13 @@ def trusted(
             for fraction in work.steps():
                 bar.update(100 * (k + fraction) / len(jobs) - bar.n)
         bar.update(100 - bar.n)
-    found = [Trust.of(work.store, work.methods) for work in works]
-    lacking = [*unread(works), *missing(found[0], works[0], again)]
-    described = [described_by(work, again, trust) for work, trust in zip(works, found, strict=True)]
+    found = [(work, trust) for work in works for trust in tables_of_work(work)]
+    lacking = [*unread(works), *missing(found[0][1], works[0], again)]
+    described = tuple(described_by(work, again, trust) for work, trust in found)
     notes = tuple(filter(None, [caution(run), *lacking]))
-    return Trusted(run, tuple(found), notes, tuple(described))
+    several = [work.store for work in works] if len(works) > 1 else []
+    depth = depth_of_command(run, several, works[0].methods) if several else None
+    return Trusted(run, tuple(trust for _, trust in found), notes, described, depth)
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

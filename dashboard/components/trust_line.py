@@ -76,6 +76,8 @@ def _figures(run: RunData, verdict: Verdict) -> Markup:
     means = f"{found.mean:.3f}, {control} {found.means[found.best]:.3f}" if found.images else "not known"
     where = f"at {layer_label(run.manifest.request.layer)}, " if run.manifest.request.layer else ""
     where += f"for {target_name(run)}, " if run.numbers else ""
+    if target_name(run) and (measured := known(run)) is not None and not measured.settings.target:
+        where += "for the most probable label of each image, "
     figure = FIGURES[name]
     return html(
         '<small title="{}">{}{:,} images; {}: {}</small>',

@@ -197,46 +197,60 @@ def _result(
 ) -> str:
     """What is missing; tables where one layer is `shown`; what several layers say; and what to do."""
     from explain.quality.format_text import wrapped
-    from explain.quality.remarks import missing, unread
-    from explain.quality.verdict import Trust
+    from explain.quality.remarks import missing, tables_of_work, unread
 
-    found = [Trust.of(work.store, work.methods) for work in works]
-    of_shown = found[-len(shown) :]
-    lacking = (*unread(works), *missing(of_shown[0], shown[0], again))
+    found = tables_of_work(shown[0])
+    lacking = (*unread(works), *missing(found[0], shown[0], again))
     parts = ["\n".join([*wrapped(text), ""]) for text in lacking]
     if len(shown) == 1:
-        parts.append(_of_one(shown[0], again, of_shown[0], run, alone=len(works) == 1))
+        parts.append(_of_one(shown[0], again, found, run, alone=len(works) == 1))
     if len(works) > 1:
-        parts.append(_over_depth(found, run))
+        parts.append(_over_depth(works, run))
     return "\n".join(parts)
 
 
 def _of_one(
-    work: "Measurement", again: "Sequence[Repeated]", found: "Trust", run: "RunData", alone: bool
+    work: "Measurement", again: "Sequence[Repeated]", found: "Sequence[Trust]", run: "RunData", alone: bool
 ) -> str:
     """The tables of one layer. `alone`: no other layer stands beside it."""
     from explain.quality.description_tables import tables_of
     from explain.quality.format_text import format_trust
     from explain.quality.next_run import try_stages
     from explain.quality.remarks import caution, concluded, described_by, explained
+    from explain.quality.tables import size_text
 
-    tables = tables_of(described_by(work, again, found))
-    text = format_trust(found, explained(run), tables, concluded(run, found))
-    after = try_stages(found, run.folder) if alone and not caution(run) else [""]
-    return "\n".join([text, *after])
+    texts = [
+        format_trust(
+            trust,
+            explained(run),
+            tables_of(described_by(work, again, trust)),
+            concluded(run, trust),
+            size_text(trust, len(found) == 1),
+        )
+        for trust in found
+    ]
+    passes = any(trust.recommended for trust in found)
+    after = [] if passes or caution(run) else try_stages(found[0], run.folder)
+    return "\n".join(["\n\n".join(texts), *(after if alone else [""])])
 
 
-def _over_depth(found: "Sequence[Trust]", run: "RunData") -> str:
-    """Bars of the layers, and the command of the next run where another layer is the better one."""
-    from explain.quality.depth import Depth, advice
+def _over_depth(works: "Sequence[Measurement]", run: "RunData") -> str:
+    """Bars of the layers, and the command of the next run where another layer is the better one. Where page
+    and reports show another measurement, which says something else, what that says counts."""
+    from explain.quality.depth import advice
     from explain.quality.format_text import format_depth, wrapped
+    from explain.quality.known_depth import depth_of_command, known_depth
     from explain.quality.next_run import command_at
-    from explain.quality.remarks import caution
+    from models.counts import counted
 
-    depth = Depth.of(found, run.manifest.request.layer, bool(caution(run)))
-    if not depth.layers:
-        return advice(depth)
-    lines = [format_depth(depth), "", *wrapped(advice(depth))]
+    measured = [work.store for work in works]
+    depth, shown = depth_of_command(run, measured, works[0].methods), known_depth(run)
+    lines = [format_depth(depth), ""] if depth.layers else []
+    lines += wrapped(advice(depth))
+    if shown is not None and advice(shown) != advice(depth):
+        size = f"{counted(len(shown.layers), 'layer')} on {counted(shown.images, 'image')}"
+        lines += ["", *wrapped(f"The page and reports show what was measured at {size}. {advice(shown)}")]
+        depth = shown
     if depth.advised is not None:
         lines.append(command_at(run.manifest, depth.advised.layer))
     return "\n".join(lines)

@@ -15,42 +15,31 @@ if TYPE_CHECKING:
 
     from explain.quality.comparison import Comparison
     from explain.quality.description import Description
+    from explain.quality.known import Known
     from explain.quality.verdict import Trust, Verdict
 
 Values = dict[str, Any]
 FILE = "trust.csv"
+TABLES = ("decides", "localization", "description")
 
 
-def measured(run: RunData) -> "Trust | None":
+def measured(run: RunData) -> "Known | None":
     """The figures of the maps at the run's own layer, of what this run explains (of a run of one label that
-    label); of several measurements that which the page shows. None where nothing was measured."""
+    label), as the page shows them: of several measurements the same one, in the same tables. None where
+    nothing was measured."""
     if not (run.folder / TRUST).is_dir():
         return None
-    from explain.quality.known import weakness
-    from explain.quality.sample import target_name
-    from explain.quality.store import stores
-    from explain.quality.verdict import Trust
+    from explain.quality.known import known_of_own
 
-    target, layer, made = target_name(run), run.manifest.request.layer, []
-    for store in stores(run.folder):
-        if (store.settings.target, store.settings.layer) != (target, layer):
-            continue
-        try:
-            found = Trust.of(store)
-            if found.verdicts:
-                made.append((weakness(store.settings, found, target), found))
-        except (KeyError, TypeError, ValueError):  # columns of another version, or of another program
-            continue
-    return min(made, key=lambda pair: pair[0])[1] if made else None
+    return known_of_own(run)
 
 
-def described(run: RunData, trust: "Trust") -> "Description":
+def described(run: RunData, trust: "Trust", target: str) -> "Description":
     """What describes the maps of `trust`, of what the folder holds; nothing where that cannot be read."""
     from explain.quality.description import Description
-    from explain.quality.sample import target_name
 
     try:
-        found = Description.kept(run, trust, target_name(run))
+        found = Description.kept(run, trust, target)
         return found if [*found.methods, *found.regions] else Description(trust.verdicts)
     except (KeyError, TypeError, ValueError):  # columns of another version, or of another program
         return Description(trust.verdicts)
@@ -58,39 +47,51 @@ def described(run: RunData, trust: "Trust") -> "Description":
 
 def trust_values(run: RunData) -> Values:
     """What the template `trust.html` needs."""
-    trust = measured(run)
-    if trust is None:
+    found = measured(run)
+    if found is None:
         command = typed(["trust", "RUN"])
-        none = {"tables": [], "note": "not measured", "command": command, "file": ""}
+        none = {"parts": [], "note": "not measured", "command": command, "file": ""}
         return {"trust": none | {"depth": _depth(run)}}
-    from explain.quality.description_tables import tables_of
-    from explain.quality.remarks import caution, concluded, explained
-    from explain.quality.verdict import FIGURES
+    from explain.quality.remarks import caution, explained
+    from explain.quality.tables import size_text
 
-    layer = f", layer {trust.layer}" if trust.layer else ""
-    tables = [
-        {
-            "title": FIGURES[name].title,
-            "meaning": FIGURES[name].meaning,
-            "controls": _controls(trust, name),
-            "rows": [_row(v, name, _controls(trust, name)) for v in trust.verdicts],
-        }
-        for name in trust.figures
-    ]
-    verdicts = [
-        {"title": v.title, "text": v.text, "milliseconds": f"{1000 * v.seconds:.1f}"} for v in trust.verdicts
-    ]
+    alone = len(found.tables) == 1
+    sizes = " and ".join(size_text(trust, alone) for trust in found.tables)
+    layer = f", layer {found.layer}" if found.layer else ""
     return {
         "trust": {
-            "tables": tables,
-            "note": f"{counted(trust.images, 'image')}{layer}; {explained(run)}",
+            "parts": [_part(run, found, trust, "" if alone else size_text(trust)) for trust in found.tables],
+            "note": f"{sizes}{layer}; {explained(run, found.settings.target)}",
             "caution": caution(run),
-            "recommendation": concluded(run, trust),
-            "verdicts": verdicts,
-            "described": tables_of(described(run, trust)),
             "file": FILE,
             "depth": _depth(run),
         }
+    }
+
+
+def _part(run: RunData, found: "Known", trust: "Trust", size: str) -> Values:
+    """Of one of the tables; `size`: of how many images it is, where there are several."""
+    from explain.quality.description_tables import tables_of
+    from explain.quality.remarks import concluded
+    from explain.quality.verdict import FIGURES
+
+    return {
+        "size": size,
+        "recommendation": concluded(run, trust),
+        "tables": [
+            {
+                "title": FIGURES[name].title,
+                "meaning": FIGURES[name].meaning,
+                "controls": _controls(trust, name),
+                "rows": [_row(v, name, trust.images, _controls(trust, name)) for v in trust.verdicts],
+            }
+            for name in trust.figures
+        ],
+        "verdicts": [
+            {"title": v.title, "text": v.text, "milliseconds": f"{1000 * v.seconds:.1f}"}
+            for v in trust.verdicts
+        ],
+        "described": tables_of(described(run, trust, found.settings.target)),
     }
 
 
@@ -122,14 +123,14 @@ def _controls(trust: "Trust", figure: str) -> list[tuple[str, str]]:
     return [(name, HEADINGS[name]) for name in names]
 
 
-def _row(verdict: "Verdict", figure: str, controls: list[tuple[str, str]]) -> Values:
-    from explain.quality.format_text import number, p_text
+def _row(verdict: "Verdict", figure: str, images: int, controls: list[tuple[str, str]]) -> Values:
+    from explain.quality.format_text import named, number, p_text
 
     found = verdict.figures[figure]
     low, high = found.interval
     nan = float("nan")
     return {
-        "title": verdict.title,
+        "title": named(verdict, figure, images),
         "mean": number(found.mean),
         "controls": [(number(found.means.get(name, nan)), name == found.best) for name, _ in controls],
         "difference": f"{found.difference:+.3f}" if found.images else "",
@@ -211,19 +212,18 @@ def write_trust(run: RunData, out: Path) -> set[Path]:
 
     from models.csv_files import spreadsheet_safe
 
-    trust = measured(run)
-    if trust is None:
+    found = measured(run)
+    if found is None:
         (out / FILE).unlink(missing_ok=True)
         return set()
-    description = described(run, trust)
-    parts = {
-        "decides": trust_table(trust),
-        "localization": localization_table(description, trust.layer),
-        "description": description_table(description, trust.layer),
-    }
-    table = pd.concat(
-        [part.assign(table=name) for name, part in parts.items() if len(part)], ignore_index=True
-    )
+    parts = list[tuple[str, pd.DataFrame]]()
+    for trust in found.tables:
+        description = described(run, trust, found.settings.target)
+        parts.append(("decides", trust_table(trust)))
+        parts.append(("localization", localization_table(description, trust.layer)))
+        parts.append(("description", description_table(description, trust.layer)))
+    ordered = sorted(parts, key=lambda part: TABLES.index(part[0]))
+    table = pd.concat([part.assign(table=name) for name, part in ordered if len(part)], ignore_index=True)
     with atomic(out / FILE) as temporary:
         spreadsheet_safe(table).to_csv(temporary, index=False, float_format="%.6g")
     return {out / FILE}

@@ -22,7 +22,7 @@ class Comparison:
     which all values are known: `mean` of the method, `means` of each control; `difference`: mean of method
     minus best control, with its bootstrap `interval` of 95 % (NaN where nothing varies); `p`: Wilcoxon's
     signed-rank test of the paired differences, two-sided, adjusted over the methods (S. Holm, 1979); `wins`:
-    fraction of the images in which the method is better; equal ones do not count."""
+    fraction of the images in which the method is better; equal ones are not."""
 
     images: int
     mean: float

@@ -24,18 +24,20 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def format_trust(
-    trust: Trust, explained: str = "", tables: Sequence[TextTable] = (), conclusion: str = ""
+    trust: Trust,
+    explained: str = "",
+    tables: Sequence[TextTable] = (),
+    conclusion: str = "",
+    size: str = "",
 ) -> str:
     """Of each figure the methods and their controls; then likenesses, further `tables`, the verdicts, and the
-    recommendation, or `conclusion` in its place. `explained`: of what the maps are."""
-    lines = [
-        ", ".join(
-            filter(None, [counted(trust.images, "image"), trust.layer and f"layer {trust.layer}", explained])
-        )
-    ]
+    recommendation, or `conclusion` in its place. `explained`: of what the maps are; `size`: of how many
+    images the tables are, and of which methods."""
+    about = [size or counted(trust.images, "image"), trust.layer and f"layer {trust.layer}", explained]
+    lines = [", ".join(filter(None, about))]
     for name in trust.figures if trust.verdicts else ():
         figure = FIGURES[name]
-        lines += ["", *wrapped(f"{figure.title}: {figure.meaning}"), _figures(trust.verdicts, name)]
+        lines += ["", *wrapped(f"{figure.title}: {figure.meaning}"), _figures(trust, name)]
         lines += ["", _controls(trust.verdicts, name)]
     if trust.verdicts:
         lines += ["", _likenesses(trust.verdicts)]
@@ -77,17 +79,25 @@ def bar(value: float, most: float, width: int = BAR) -> str:
     return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
 
 
-def _figures(verdicts: Sequence[Verdict], figure: str) -> str:
+def named(verdict: Verdict, figure: str, images: int) -> str:
+    """The title of a method beside a figure; with the number of images, where not all values of each of the
+    `images` of the table are known (maps or answers that are not finite, no other image of the class)."""
+    known = verdict.figures[figure].images
+    return verdict.title if known == images else f"{verdict.title} ({counted(known, 'image')})"
+
+
+def _figures(trust: Trust, figure: str) -> str:
     """Every mean, and its comparison with the best control."""
     heading = ("method", "mean", "best control", "difference", "95 % interval", "p", "better on")
     rows: list[Sequence[str]] = [heading]
-    for v in verdicts:
+    for v in trust.verdicts:
         found = v.figures[figure]
         control = f"{number(found.means.get(found.best, np.nan))} {HEADINGS.get(found.best, '')}".strip()
         interval = interval_text(found)
         wins = "" if np.isnan(found.wins) else f"{100 * found.wins:.0f} % of images"
         difference = signed(found.difference)
-        rows.append((v.title, number(found.mean), control, difference, interval, p_text(found.p), wins))
+        cells = number(found.mean), control, difference, interval, p_text(found.p), wins
+        rows.append((named(v, figure, trust.images), *cells))
     return columns(rows, right=(1, 3, 4, 5, 6))
 
 

@@ -14,7 +14,8 @@ from explain.quality.comparison import FEWEST
 from explain.quality.sample import target_name
 from explain.quality.settings import CurveSettings
 from explain.quality.store import FOLDER, TrustSettings, TrustStore, stores
-from explain.quality.verdict import Trust, Verdict
+from explain.quality.tables import tables
+from explain.quality.verdict import Trust, Verdict, by_rank
 from explain.run.reader import RunData
 
 KEPT = 16  # runs
@@ -25,20 +26,35 @@ Weakness = tuple[bool, bool, bool, bool, int]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """`verdicts` of the methods that were measured at `layer`, the best first, on `images` images; `own`:
-    whether that is the layer of the run's maps, so that they are verdicts on these."""
+    """One measurement: its `tables`, of the methods of the run (`methods`) and of others; `own`: whether it
+    is of the layer of the run's maps, so that the verdicts are on these."""
 
-    layer: str
+    settings: TrustSettings
     own: bool
-    images: int
-    verdicts: Sequence[Verdict]
+    methods: Sequence[str]
+    tables: Sequence[Trust]
+
+    @property
+    def layer(self) -> str:
+        return self.settings.layer
+
+    @property
+    def images(self) -> int:
+        """Of the first table."""
+        return self.tables[0].images
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Of the methods of the run, the best first."""
+        mine = [v for trust in self.tables for v in trust.verdicts if v.method in self.methods]
+        return sorted(mine, key=by_rank)
 
     @cached_property
     def by_method(self) -> dict[str, Verdict]:
         return {v.method: v for v in self.verdicts}
 
 
-_kept: LRUCache[tuple[Path, str, str, tuple[str, ...]], tuple[Stamp, Known | None]] = LRUCache(KEPT)
+_kept: LRUCache[tuple[Path, str, str, tuple[str, ...]], tuple[Stamp, list[Known]]] = LRUCache(KEPT)
 
 
 def stamp_of(run: RunData) -> Stamp:
@@ -63,9 +79,19 @@ def known(run: RunData) -> Known | None:
     measurements one with the figure that decides, of enough images, of the label before the most probable
     labels, with the usual curves, and of the most images. None where nothing was measured, or nothing of it
     can be read."""
+    return next((found for found in _ranked(run) if found.verdicts), None)
+
+
+def known_of_own(run: RunData) -> Known | None:
+    """As `known`, at the run's own layer alone, and where none of the run's methods was measured there, of
+    others."""
+    return next((found for found in _ranked(run) if found.own), None)
+
+
+def _ranked(run: RunData) -> list[Known]:
     request, stamp = run.manifest.request, stamp_of(run)
     if not stamp:
-        return None
+        return []
     key = (run.folder, request.layer, target_name(run), tuple(request.methods))
     before = _kept.get(key)
     if before is None or before[0] != stamp:
@@ -73,39 +99,32 @@ def known(run: RunData) -> Known | None:
     return before[1]
 
 
-def _read(run: RunData) -> Known | None:
+def _read(run: RunData) -> list[Known]:
     layer, target, found = run.manifest.request.layer, target_name(run), list[tuple[Weakness, Known]]()
     for store in stores(run.folder):
         if store.settings.target not in (target, ""):  # of another label or output
             continue
         try:
             one = _of(store, run)
+            if one.tables:
+                found.append((_weakness(one, target), one))
         except Exception as error:  # files of other versions, and damaged ones: it is measured again
             name = type(error).__name__
             logging.getLogger("vitrine").warning("%s is left out (%s)", store.folder, name)
-            continue
-        if one is not None:
-            found.append((weakness(store.settings, one, target), one))
     # stores come newest first, and sorting keeps that order among equals
-    ranked = sorted(found, key=lambda f: (f[1].layer != layer, f[0]))
-    return ranked[0][1] if ranked else None
+    return [one for _, one in sorted(found, key=lambda f: (f[1].layer != layer, not f[1].verdicts, f[0]))]
 
 
-def weakness(settings: TrustSettings, found: Known | Trust, target: str) -> Weakness:
+def _weakness(found: Known, target: str) -> Weakness:
     """Why a measurement is not the one to show, the worst reason first; the smallest of several is shown."""
-    decides = all(v.decided for v in found.verdicts)
-    few, other = found.images < FEWEST, settings.target != target
-    return not decides, few, other, settings.curves != CurveSettings(), -found.images
+    decides = all(v.decided for v in found.tables[0].verdicts)
+    few, other = found.images < FEWEST, found.settings.target != target
+    return not decides, few, other, found.settings.curves != CurveSettings(), -found.images
 
 
-def _of(store: TrustStore, run: RunData) -> Known | None:
-    measured = set(store.rows().query("variant == ''")["method"])
-    methods = [m for m in run.manifest.request.methods if m in measured]
-    trust = Trust.of(store, methods) if methods else None
-    if trust is None or not trust.verdicts:
-        return None
-    own = store.settings.layer == run.manifest.request.layer
-    return Known(store.settings.layer, own, trust.images, trust.verdicts)
+def _of(store: TrustStore, run: RunData) -> Known:
+    methods, own = run.manifest.request.methods, store.settings.layer == run.manifest.request.layer
+    return Known(store.settings, own, methods, tables(store, methods))
 
 
 def verdict_of(run: RunData, method: str) -> Verdict | None:

@@ -58,10 +58,12 @@ class Measurement:
     def steps(self) -> Iterator[float]:
         """Do it, step by step: yields the fraction that is done, after each batch of passes and after the
         maps that a method makes of a batch of images. What is measured is kept after every few images, also
-        where it is stopped. Raises UserError where no image can be read."""
+        where it is stopped. Raises UserError where no image can be read, and at once where the folder cannot
+        be written."""
         pending = self.pending
         if not pending:
             return
+        self.store.begin()
         model = self._fused()
         yield 0.0
         random = self._random()
@@ -82,11 +84,11 @@ class Measurement:
         yield from self._measured(Scorer(model, self.store.settings.precision, self._at_once), readable, maps)
 
     def _measured(self, scorer: Scorer, rows: Sequence[int], maps: dict[int, CellMaps]) -> Iterator[float]:
-        done, found, beside, neighbors = 0, Rows(), Rows(), self._neighbors
+        done, found, beside = 0, Rows(), Rows()
         try:
             for batch in self._batches(rows):
                 for row, x in batch:
-                    near = maps.get(neighbors[row])
+                    near = self._near(row, maps)
                     if row in self._without_curves:
                         work = self._figures(scorer, row, x, maps[row], near)
                         found += yield from at(0.1 + 0.9 * done / len(rows), work)
@@ -106,6 +108,15 @@ class Measurement:
             self.beside.store.add(beside)
         found.clear()
         beside.clear()
+
+    def _near(self, row: int, maps: dict[int, CellMaps]) -> CellMaps | None:
+        """The maps of another image; where that cannot be read, of the next one. None where no other image
+        of the class can be, and of a sample of one image."""
+        seen, other = {row}, self._neighbors[row]
+        while other not in seen and other not in maps:
+            seen.add(other)
+            other = self._neighbors[other]
+        return None if other in seen else maps[other]
 
     @property
     def targets(self) -> list[int]:

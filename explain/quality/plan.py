@@ -15,7 +15,13 @@ from explain.quality.places import Regions
 from explain.quality.repeated import REPEATED, Repeated
 from explain.quality.sample import stratified, target_name
 from explain.quality.settings import REPEATED_IMAGES
-from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore
+from explain.quality.store import (
+    DescriptionSettings,
+    DescriptionStore,
+    TrustSettings,
+    TrustStore,
+    measured_images,
+)
 from explain.quality.verdict import FIGURES
 from explain.run.answer import noise
 from explain.run.reader import RunData
@@ -61,7 +67,8 @@ def measurements(
     chosen = _methods(classifier, methods or run.manifest.request.methods, layers)
     deciding = [name for name in FIGURES if name in figures] or list(FIGURES)
     kinds = tuple(kind for name in deciding for kind in FIGURES[name].needs)
-    rows, target = stratified(run, images), target_name(run)
+    target = target_name(run)
+    rows = stratified(run, images, measured_images(run.folder, target))
     regions = Regions(run, classifier, boxes)
     names = _layers(classifier, run, layers)
     if len(names) > 1:
@@ -89,8 +96,8 @@ def beside(run: RunData, settings: TrustSettings, regions: Regions) -> MapFigure
 
 
 def repeated(works: Sequence[Measurement], figures: Sequence[str]) -> list[Repeated]:
-    """The figures of `REPEATED` that are named, of the methods of `works`, on at most `REPEATED_IMAGES` of
-    their images. Raises UserError where `works` are of several layers."""
+    """The figures of `REPEATED` that are named, of the methods of `works`, on at most `REPEATED_IMAGES`
+    images, chosen in the same way. Raises UserError where `works` are of several layers."""
     named = [name for name in REPEATED if name in figures]
     if not named:
         return []

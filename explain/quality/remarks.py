@@ -11,6 +11,7 @@ from explain.quality.controls import RANDOM_NETWORK
 from explain.quality.description import Description
 from explain.quality.measure import Measurement
 from explain.quality.repeated import Repeated
+from explain.quality.tables import of_methods, tables
 from explain.quality.verdict import Trust, recommendation
 from explain.run.label_sets import LabelRun
 from explain.run.number_run import NumbersRun
@@ -20,13 +21,15 @@ from models.counts import counted
 AT_CHANCE = "No method is recommended: the network is at chance, and its maps have nothing to explain."
 
 
-def explained(run: RunData) -> str:
-    """What the maps are of, and which score the figures follow."""
+def explained(run: RunData, target: str | None = None) -> str:
+    """What the maps are of, and which score the figures follow. `target`: what was measured (as
+    `TrustSettings`), by default what the run asks for."""
     if isinstance(run, NumbersRun):
         return f"maps of the output {run.outputs[run.index]} (score: the number)"
-    if isinstance(run, LabelRun):
+    one = isinstance(run, LabelRun)
+    if one and target != "":
         return f"maps of the label {run.classes[1]} (score: its probability)"
-    which = "most probable label" if run.all_labels else "predicted class"
+    which = "most probable label" if one or run.all_labels else "predicted class"
     return f"maps of the {which} (score: its probability)"
 
 
@@ -48,6 +51,13 @@ def unread(works: Sequence[Measurement]) -> list[str]:
     """How many images could not be read."""
     count, of = max(work.unread for work in works), len(works[0].rows)
     return [f"{count:,} of {of:,} images could not be read: left out."] if count else []
+
+
+def tables_of_work(work: Measurement) -> list[Trust]:
+    """The tables of the methods of `work`, as the page and reports have them: with the methods of the run
+    that were measured before; an empty one where nothing was measured."""
+    found = of_methods(tables(work.store, work.run.manifest.request.methods), work.methods)
+    return found or [Trust.of(work.store, work.methods)]
 
 
 def missing(trust: Trust, work: Measurement, again: Sequence[Repeated] = ()) -> list[str]:

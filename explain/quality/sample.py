@@ -1,6 +1,6 @@
 """Which images of a run are looked at, and for which class: errors and hits of every class in turn."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 
 import numpy as np
 
@@ -26,13 +26,27 @@ def target_name(run: RunData) -> str:
     return run.outputs[run.index] if isinstance(run, NumbersRun) else ""
 
 
-def stratified(run: RunData, most: int) -> list[int]:
+def stratified(run: RunData, most: int, before: Set[str] = frozenset()) -> list[int]:
     """At most `most` rows that have an answer. Groups, which are right and wrong images of each class, take
-    turns; within a group they are evenly spread over the run. Images with numbers are one group."""
+    turns; within a group they are evenly spread over the run. Images with numbers are one group. Of a group
+    those whose id is in `before` are taken first, so that what is measured later is of the same images."""
     known = run.ok.index.to_numpy()
-    groups = list(_groups(run, known))
-    each = [group[_spread(len(group), most)] for group in groups]
-    turns = [int(group[k]) for k in range(max(map(len, each), default=0)) for group in each if k < len(group)]
+    spread = [group[_spread(len(group), most)] for group in _groups(run, known)]
+    counts = np.bincount([g for g, _ in _turns(list(map(len, spread)), most)], minlength=len(spread))
+    ids = run.table["id"].astype(str)
+    each = []
+    for group, even, count in zip(_groups(run, known), spread, counts, strict=True):
+        old = group[ids[group].isin(before)]
+        first = [*old[_spread(len(old), count)], *even]
+        chosen = list(dict.fromkeys(first))[:count]
+        place = {row: k for k, row in enumerate(even)}
+        each.append(sorted(chosen, key=lambda row, of=place: of.get(row, -1)))
+    return [int(each[g][k]) for g, k in _turns(list(map(len, each)), most)]
+
+
+def _turns(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """(group, number within it) of groups that take turns until `most` are taken."""
+    turns = [(g, k) for k in range(max(sizes, default=0)) for g, size in enumerate(sizes) if k < size]
     return turns[:most]
 
 

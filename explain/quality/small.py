@@ -6,7 +6,7 @@ from explain.quality.places import Regions
 from explain.quality.plan import beside
 from explain.quality.sample import stratified, target_name
 from explain.quality.settings import CurveSettings
-from explain.quality.store import TrustSettings, TrustStore
+from explain.quality.store import TrustSettings, TrustStore, measured_images
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.errors import UserError
@@ -29,5 +29,6 @@ def small_measurement(classifier: Classifier, run: RunData) -> Measurement:
     settings = TrustSettings(
         run.manifest.request.layer, CurveSettings(CELLS, STEPS), KINDS, target=target_name(run)
     )
+    rows = stratified(run, IMAGES, measured_images(run.folder, target_name(run)))
     store, maps = TrustStore.of(run.folder, settings), beside(run, settings, Regions(run, classifier))
-    return Measurement(classifier, run, methods, stratified(run, IMAGES), store, beside=maps)
+    return Measurement(classifier, run, methods, rows, store, beside=maps)

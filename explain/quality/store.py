@@ -4,6 +4,7 @@ rows that are only ever added. Each can be deleted, and is then made anew."""
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -93,6 +94,11 @@ class RowStore:
         whole = pa.concat_tables(tables, promote_options="default").to_pandas()
         return whole.drop_duplicates(["id", "method", "variant"], keep="last").reset_index(drop=True)
 
+    def ids(self) -> set[str]:
+        """Of the images of which there are rows."""
+        known = (table.column("id") for table in self._tables() if "id" in table.column_names)
+        return {str(name) for column in known for name in column.unique().to_pylist()}
+
     def _tables(self) -> Iterator[pa.Table]:
         for part in self.parts:
             try:
@@ -100,15 +106,25 @@ class RowStore:
             except Damaged:
                 continue
 
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep further rows. Raises UserError where the folder cannot be written."""
-        try:
+    def begin(self) -> None:
+        """Make the folder and say what it holds. Raises UserError where it cannot be written."""
+        with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / self.about, asdict(self.settings))
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep further rows. Raises UserError where the folder cannot be written."""
+        self.begin()
+        with self._writing():
             numbers = [int(part.stem.split("-")[1]) for part in self.parts]
             names = dict.fromkeys(name for row in rows for name in row)
             table = pa.table({name: [row.get(name) for row in rows] for name in names})
             write(table, self.folder / f"part-{max(numbers, default=-1) + 1:05d}.parquet")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise UserError(
                 f"'{self.folder}' cannot be written ({error.strerror or error}): what is measured is kept in "
@@ -150,6 +166,11 @@ def stores(run: Path) -> list[TrustStore]:
         except UNREADABLE:
             continue
     return found
+
+
+def measured_images(run: Path, target: str) -> set[str]:
+    """Ids of the images of which any curve of the maps of `target` was measured."""
+    return {name for store in stores(run) if store.settings.target == target for name in store.ids()}
 
 
 def description_stores(run: Path) -> list[DescriptionStore]:

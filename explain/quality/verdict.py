@@ -119,6 +119,11 @@ class Verdict:
         return f"{'worse' if found.outcome == 'worse' else 'no better'} than {SHORT[found.best]}"
 
 
+def by_rank(verdict: Verdict) -> tuple[bool, float]:
+    """The key that sorts the best method to the front: those that pass before the others."""
+    return not verdict.passes, -float(np.nan_to_num(verdict.decisive.mean, nan=-np.inf))
+
+
 @dataclass(frozen=True, eq=False)
 class Trust:
     """The verdicts of the methods of one layer, from the rows of a store."""
@@ -130,11 +135,16 @@ class Trust:
     def of(cls, store: TrustStore, methods: Sequence[str] = ()) -> "Trust":
         """Of `methods`, or of all that were measured, on the images that were measured with each of them."""
         rows = store.rows()
+        own = rows.loc[rows["variant"] == "", "method"]
+        return cls.among(store.settings.layer, rows, methods or list(dict.fromkeys(own)))
+
+    @classmethod
+    def among(cls, layer: str, rows: pd.DataFrame, methods: Sequence[str]) -> "Trust":
+        """As `of`, of the rows of a store."""
         own = rows[rows["variant"] == ""]
-        chosen = [*(methods or dict.fromkeys(own["method"]))]
-        counts = own.loc[own["method"].isin(chosen), "id"].value_counts()
-        common = counts.index[counts == len(chosen)]
-        return cls(store.settings.layer, rows[rows["id"].isin(common) & rows["method"].isin([*chosen, ""])])
+        counts = own.loc[own["method"].isin([*methods]), "id"].value_counts()
+        common = counts.index[counts == len(methods)]
+        return cls(layer, rows[rows["id"].isin(common) & rows["method"].isin([*methods, ""])])
 
     @cached_property
     def images(self) -> int:
@@ -162,7 +172,7 @@ class Trust:
             figures = {figure: by_method[method] for figure, by_method in compared.items()}
             extra = float(mine["agreement"].mean()), float(mine["seconds"].mean())
             found.append(Verdict(method, _title(method), figures, alike, *extra))
-        return sorted(found, key=lambda v: (not v.passes, -np.nan_to_num(v.decisive.mean, nan=-np.inf)))
+        return sorted(found, key=by_rank)
 
     def values(self, figure: str) -> pd.DataFrame:
         """One row an image, a column for each (method, variant)."""
@@ -223,7 +233,7 @@ def recommendation(trust: Trust) -> str:
         return f"{alone}. {deciding}, which decides, was not measured."
     if trust.recommended is None:
         text = f"No method beats its controls{where}: {best.title} {_against(best)}"
-        if best.decisive.difference > 0 and not best.control:
+        if best.decisive.difference > 0 and not best.control and not best.flat:
             return f"{text}, which may be chance (p {best.decisive.p:.3f}); measure more images to tell."
         return f"{text}. Where these maps are strong says no more about the network than that control does."
     text = f"Read {best.title}{where}: it {best.text}, {_against(best)}."
