@@ -1,17 +1,15 @@
 """The review of labels in a real browser: by keyboard, by two reviewers, wide and on a phone, light and
 dark."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.findings import Findings
 from explain.analysis.review import Review
 from explain.run.notes import read as notes_of
-from explain.run.reader import open_run
+from explain.run.reader import RunData, open_run
 from explain.run.review import AGREE, OTHER, SKIP, UNSURE, read
 from tests.axe import Axe
 from tests.pages import Events, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab, served
@@ -22,19 +20,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CARD = "#vt-review-card"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("runs") / "run"
-    synthetic_run(made, 300, 8, Faults(flipped=0.1))
-    return made
-
-
 @pytest.fixture
-def server(folder: Path, tmp_path: Path) -> Iterator[str]:
+def server(review_run: RunData, tmp_path: Path) -> Iterator[str]:
     from dashboard.session.context import Context
 
-    copy = Path(shutil.copytree(folder, tmp_path / "run"))
-    with served(Context(open_run(copy), trainings=tmp_path / "trainings")) as url:
+    with served(Context(review_run, trainings=tmp_path / "trainings")) as url:
         yield url
 
 

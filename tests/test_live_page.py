@@ -23,8 +23,9 @@ from explain.render import map_png, normalize
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.domains import FACES
+from tests.chromium import FLAGS, executable
 from tests.clip import moving_face, write_y4m
-from tests.conftest import FLAGS, WAIT, _chromium
+from tests.conftest import WAIT
 from tests.pages import PHONE, fits_wide_and_narrow, open_tab, served
 from tests.raw import Visitor
 
@@ -239,7 +240,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     clip = write_y4m(moving_face(), tmp_path_factory.mktemp("clip") / "face.y4m")
     flags = [*FLAGS, f"--use-file-for-fake-video-capture={clip}"]
     with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=_chromium(), args=flags)
+        browser = p.chromium.launch(executable_path=executable(), args=flags)
         yield browser
         browser.close()
 
