@@ -30,8 +30,8 @@ def crop_faces(
 ) -> None:
     """Crop every photo of a folder to its largest face.
 
-    Crops are PNG files of the same names; nothing is written into FOLDER. faces.jsonl says what was found in
-    each photo. A command that was stopped is resumed by the same command."""
+    Crops are PNG files of the same names; nothing is written into FOLDER.
+    A command that was stopped is resumed by the same command."""
     from models.faces.crop import FaceRequest
     from models.faces.folder import FolderCrops
 
@@ -44,4 +44,4 @@ def crop_faces(
     except KeyboardInterrupt:
         say(f"\nStopped. {crops.counts}. Run the same command to resume.")
         raise typer.Exit(130) from None
-    say(f"{crops.counts}: {out}")
+    say(f"{crops.counts}; written to {out}")
