@@ -25,8 +25,8 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests.chromium import FLAGS
 from tests.clip import moving_face, write_y4m
-from tests.conftest import FLAGS
 from tests.ports import free_port
 
 PARTS = ("open", "face", "wait", "network", "draw")

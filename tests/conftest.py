@@ -35,6 +35,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from torch import nn
 
+from benchmarks.synthetic import Faults, synthetic_run
 from explain.features.top_activations import ABOUT, DEPTH, STRONGEST
 from explain.run.engine import run
 from explain.run.format import MANIFEST, Manifest
@@ -46,6 +47,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
 from models.training.progress import Progress
+from tests.chromium import FLAGS, executable
 from tests.forked import Forked
 
 settings.register_profile(
@@ -59,18 +61,6 @@ settings.register_profile(
 settings.load_profile("vitrine")
 WORKERS, EACH = 4, 4e9  # bytes of memory of a process with torch, gradio and a Chromium
 TOON_RUN = Path(__file__).parent / "toon_run"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]
 WAIT = 60_000
 SAVED = 1_700_000_000  # seconds since 1970
 COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
@@ -190,6 +180,20 @@ def small_run(first_run: Manifest, pictures: Path, tmp_path: Path) -> RunData:
     return found
 
 
+@pytest.fixture(scope="session")
+def mislabeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic run, a tenth of whose labels are wrong."""
+    folder = tmp_path_factory.mktemp("mislabeled") / "run"
+    synthetic_run(folder, 400, 8, Faults(flipped=0.1))
+    return folder
+
+
+@pytest.fixture
+def review_run(mislabeled: Path, tmp_path: Path) -> RunData:
+    """A copy of it, to be written to."""
+    return open_run(Path(shutil.copytree(mislabeled, tmp_path / "run")))
+
+
 @pytest.fixture
 def narrow_salnet(monkeypatch: pytest.MonkeyPatch) -> None:
     """`salnet-half` with an eighth of its channels: all of its layers, maps and losses, in a fraction of the
@@ -272,24 +276,13 @@ def server(trainings: Path, demo: Path) -> Iterator[str]:
         yield url
 
 
-CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-"""The first opens a page in two thirds of the others' time."""
-
-
-def _chromium() -> str:
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if not path:
-        pytest.skip("no Chromium on this machine: install Debian's chromium-headless-shell, or set CHROMIUM")
-    return path
-
-
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Chromium for all tests of this process: the address that `browser` connects to."""
     pytest.importorskip("playwright")
     config = tmp_path_factory.mktemp("chromium") / "server.json"
     config.write_text(
-        json.dumps({"executablePath": _chromium(), "args": FLAGS, "headless": True, "host": "127.0.0.1"})
+        json.dumps({"executablePath": executable(), "args": FLAGS, "headless": True, "host": "127.0.0.1"})
     )
     command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config"]
     process = subprocess.Popen(

@@ -1,21 +1,27 @@
 """Every view of the dashboard by the rules of axe-core, wide and on a phone, light and dark; and by keyboard
 alone."""
 
+import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import dashboard.tabs.new_run
+from dashboard.session.context import Context
 from explain.run.notes import add
 from explain.run.reader import open_run
+from models.faces.crop import FaceCrop
+from models.faces.tracking import FaceTracker
 from tests.axe import Axe
 from tests.command import run_command
 from tests.conftest import TOON_RUN
-from tests.pages import DARK, DRAWN, FITS, Events, open_tab, resized
+from tests.pages import DARK, DRAWN, FITS, Events, open_tab, resized, served
+from tests.test_faces import montage
 from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -116,6 +122,32 @@ def export(page: Page) -> None:
     page.wait_for_selector(".vt-handed .vt-card")
 
 
+def live(page: Page) -> None:
+    """With the first frames of the camera; the next ones wait for their answer."""
+    open_tab(page, "Inspect")
+    page.click(".vt-camera summary")
+    page.click("[data-live=start]")
+    page.wait_for_selector(".vt-camera .vt-map")
+    page.route("**/component_server/", lambda route: None)
+
+
+def photo(page: Page) -> None:
+    page.unroute("**/component_server/")
+    page.click("[data-live=stop]")
+    montage().save(file := io.BytesIO(), "JPEG")
+    given = playwright.FilePayload(name="two.jpg", mimeType="image/jpeg", buffer=file.getvalue())
+    page.set_input_files("#vt-upload input[type=file]", given)
+    page.wait_for_selector("#vt-faces .vt-face")
+
+
+def review(page: Page) -> None:
+    open_tab(page, "Review")
+    page.fill("#vt-review-card [data-action=name]", "ann")
+    page.keyboard.press("Tab")
+    page.click("#vt-review-card button:has-text('agree')")
+    page.wait_for_selector("#vt-review-card .vt-last")
+
+
 VIEWS: dict[str, Callable[[Page], None]] = {
     "Errors, images": lambda page: None,
     "Errors, attention": lens("Attention"),
@@ -135,6 +167,9 @@ VIEWS: dict[str, Callable[[Page], None]] = {
     "New run": new_run,
     "Train": train,
     "Export": export,
+    "Live": live,
+    "Photo": photo,
+    "Review": review,
 }
 
 
@@ -149,6 +184,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "demo"
 
 
+@pytest.fixture(scope="module")
+def server(trainings: Path, demo: Path) -> Iterator[str]:
+    """The dashboard, which looks for faces in photos: its address."""
+    with served(Context(open_run(demo), trainings=trainings, faces="auto")) as url:
+        yield url
+
+
 def test_axe_finds_nothing(
     page: Page, events: Events, trainings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +198,7 @@ def test_axe_finds_nothing(
     width; in the second theme, which changes nothing but colors, their contrast."""
     answer = json.loads(run_command(*CHECK, "--json").stdout)  # without a process of its own
     monkeypatch.setattr(dashboard.tabs.new_run, "check_in_steps", lambda words, stop: iter([answer]))
+    monkeypatch.setattr(FaceTracker, "crop", cropped)  # the camera shows none
     page.add_style_tag(content=STILL)
     rules, dark, wrong = Axe(page), False, list[str]()
     for k, name in enumerate(("older", "oldest")):
@@ -173,6 +216,10 @@ def test_axe_finds_nothing(
         resized(page, 1280)
     assert not wrong, "\n".join(wrong)
     planted_violations_are_found(page, rules)
+
+
+def cropped(tracker: FaceTracker, frame: Image.Image, at: float) -> FaceCrop:
+    return FaceCrop(tracker.request, frame.size, region=(40, 20, 200, 180))
 
 
 PALE = "<p id=pale style='color: #999; background: #aaa'>pale</p>"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dashboard.components import live_view
@@ -20,13 +21,16 @@ from explain.analysis.findings import analyze
 from explain.methods.live import open_session
 from explain.methods.request import MapRequest
 from explain.render import map_png, normalize
-from explain.run.reader import RunData
+from explain.run.engine import run
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.domains import FACES
+from tests.chromium import FLAGS, executable
 from tests.clip import moving_face, write_y4m
-from tests.conftest import FLAGS, WAIT, _chromium
+from tests.conftest import WAIT
 from tests.pages import PHONE, fits_wide_and_narrow, open_tab, served
 from tests.raw import Visitor
+from tests.test_label_sets import NAMES, Patches, answering
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -93,6 +97,44 @@ def test_a_frame_is_answered_with_the_map_of_a_photo(small_run: RunData, tiny: C
     assert shown_pixels(found["over"]) == pytest.approx(pixels_of(expected), abs=1)
     assert "left:0.000%;top:0.000%;width:100.000%;height:100.000%" in found["over"]
     assert set(found["ms"]) == {"open", "face", "wait", "network", "draw"}
+
+
+def test_of_several_labels_each_has_a_probability_of_its_own(tmp_path: Path) -> None:
+    """Sigmoids by plain PyTorch; all labels from 0.5 are called, and the map is that of the most probable."""
+    (tmp_path / "patches").mkdir()
+    source, net, frame = Patches(tmp_path / "patches", 8), answering(), noise()
+    run(net, source, tmp_path / "run", ["layer_cam"], batch_size=8)
+    made = open_run(tmp_path / "run")
+    with served(Context(made, network=net)) as url:
+        visitor = Live(url)
+        assert "they need not sum to 1" in str(visitor.config)
+        begun = visitor.answer("live_begin")
+        found = visitor.answer("live_frame", stream=begun["stream"], picture=data_url(frame))
+    with torch.inference_mode():
+        prob = net.model(net.batch([as_sent(frame)])).sigmoid()[0].numpy()
+    assert prob.sum() > 1.2  # no distribution
+    for name, p in zip(NAMES, prob, strict=True):
+        assert f"<em>{name} {p:.2f}</em>".replace(" 0.", " .") in found["bars"]
+        assert (name in found["top"]) == (p >= 0.5)
+    best = int(prob.argmax())
+    assert f"LayerCAM for <b>{NAMES[best]}</b>, {100 * prob[best]:.0f}" in found["caption"]
+    session = open_session(net, as_sent(frame))
+    raw = session.map(MapRequest("layer_cam", made.manifest.request.layer, best)).raw
+    assert shown_pixels(found["over"]) == pytest.approx(
+        pixels_of(map_png(normalize(raw), max(1, 160 // max(raw.shape)))), abs=1
+    )
+    assert "LayerCAM: not measured" in begun["verdict"]
+
+
+def test_labels_that_are_called_are_all_shown() -> None:
+    names, prob = [f"label {k}" for k in range(14)], np.linspace(0.95, 0.3, 14)
+    called = int((prob >= 0.5).sum())
+    assert called > live_view.TOP
+    assert str(live_view.bars(names, prob, True)).count("vt-prob") == called
+    assert str(live_view.bars(names, prob)).count("vt-prob") == live_view.TOP
+    assert live_view.announced(names, prob, True).count("label") == called
+    assert live_view.announced(names, prob) == "label 0"
+    assert live_view.announced(names, prob / 3, True) == live_view.NONE_CALLED
 
 
 def shown_pixels(over: str) -> np.ndarray:
@@ -239,7 +281,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     clip = write_y4m(moving_face(), tmp_path_factory.mktemp("clip") / "face.y4m")
     flags = [*FLAGS, f"--use-file-for-fake-video-capture={clip}"]
     with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=_chromium(), args=flags)
+        browser = p.chromium.launch(executable_path=executable(), args=flags)
         yield browser
         browser.close()
 

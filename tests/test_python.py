@@ -19,6 +19,7 @@ from models.classifier import Classifier
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 from tests.raw import Visitor
+from tests.test_faces import HOPPER
 
 ROOT = Path(__file__).parent.parent
 TRANSFORM = transforms.Compose([transforms.Resize((32, 32)), transforms.ToTensor()])
@@ -102,6 +103,19 @@ def test_explained(net: Classifier, tmp_path: Path) -> None:
 def test_what_cannot_be_explained_is_one_line(words: dict[str, object], net: Classifier) -> None:
     with pytest.raises(UserError):
         vitrine.explain(net, **({"image": Image.new("RGB", (9, 9))} | words))  # type: ignore[arg-type]
+
+
+def test_photos_for_a_network_about_faces_are_cropped(net: Classifier) -> None:
+    about = vitrine.wrap(network(), net.classes, TRANSFORM, domain="faces")
+    found, photo = vitrine.explain(about, HOPPER, ["grad_cam"]), Image.open(HOPPER)
+    assert found.face is not None
+    assert found.face.region is not None
+    cropped = vitrine.explain(net, photo.crop(found.face.region), ["grad_cam"])
+    np.testing.assert_array_equal(found.prob, cropped.prob)
+    np.testing.assert_array_equal(found.maps["grad_cam"], cropped.maps["grad_cam"])
+    assert vitrine.explain(net, photo, ["grad_cam"]).face is None
+    with pytest.raises(UserError, match="No domain 'cats': choose from faces"):
+        vitrine.wrap(network(), net.classes, TRANSFORM, domain="cats")
 
 
 def test_names_are_shown_as_names(tmp_path: Path) -> None:

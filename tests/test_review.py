@@ -3,7 +3,6 @@ allowed changes nothing."""
 
 import json
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,6 @@ import gradio as gr
 import pandas as pd
 import pytest
 
-from benchmarks.synthetic import Faults, synthetic_run
 from dashboard.server.permissions import Access
 from dashboard.session.context import Context
 from dashboard.tabs.registry import open_to
@@ -29,18 +27,6 @@ from models.errors import UserError
 from tests.command import run_command
 
 CLASSES = ("red", "green", "blue")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("review") / "run"
-    synthetic_run(folder, 400, 8, Faults(flipped=0.1))
-    return folder
-
-
-@pytest.fixture
-def run(made: Path, tmp_path: Path) -> RunData:
-    return open_run(Path(shutil.copytree(made, tmp_path / "run")))
 
 
 def said(image: str, by: str, kind: str, label: str = "") -> Answer:
@@ -125,8 +111,8 @@ def review_all(review: Review, name: str, count: int) -> None:
         assert review.answer(name, shown.row, OTHER, review.run.classes[truth])
 
 
-def test_the_stored_probability_is_that_of_the_sample(run: RunData) -> None:
-    review = Review(Findings(run))
+def test_the_stored_probability_is_that_of_the_sample(review_run: RunData) -> None:
+    review = Review(Findings(review_run))
     review_all(review, "ann", 9)
     answers = review.of("ann")
     assert [one.part == SUSPICIOUS for one in answers] == [False, False, True] * 3
@@ -137,40 +123,40 @@ def test_the_stored_probability_is_that_of_the_sample(run: RunData) -> None:
     assert [one.kind for one in answers].count(AGREE) > 3  # the given label as the right one agrees
 
 
-def test_the_most_suspicious_follow_what_was_learned(run: RunData) -> None:
-    review = Review(Findings(run))
+def test_the_most_suspicious_follow_what_was_learned(review_run: RunData) -> None:
+    review = Review(Findings(review_run))
     review_all(review, "ann", 30)
     answers = review.of("ann")
     wrong = [one.kind == OTHER for one in answers if one.part == SUSPICIOUS]
     assert sum(wrong) >= 8  # of 10; a tenth of all labels
     assert review.progress().wrong == sum(one.kind == OTHER for one in answers)
-    ranking, before = review.ranking(), Findings(run).suspicion
+    ranking, before = review.ranking(), Findings(review_run).suspicion
     assert not ranking.equals(before)
     assert list(ranking.index) == list(before.index)
 
 
-def test_undo_shows_the_image_again_and_takes_its_note_back(run: RunData) -> None:
-    review = Review(Findings(run))
+def test_undo_shows_the_image_again_and_takes_its_note_back(review_run: RunData) -> None:
+    review = Review(Findings(review_run))
     review_all(review, "ann", 12)
     shown = review.next("ann")
     assert shown is not None
-    other = (int(run.ok.at[shown.row, "label"]) + 1) % 8
-    image = str(run.ok.at[shown.row, "id"])
-    assert review.answer("ann", shown.row, OTHER, run.classes[other])
-    assert notes_of(run.folder)[image].label == run.classes[other]
+    other = (int(review_run.ok.at[shown.row, "label"]) + 1) % 8
+    image = str(review_run.ok.at[shown.row, "id"])
+    assert review.answer("ann", shown.row, OTHER, review_run.classes[other])
+    assert notes_of(review_run.folder)[image].label == review_run.classes[other]
     assert not review.answer("ann", shown.row, AGREE)  # a key that was pressed twice
     review.undo("ann")
     assert review.next("ann") == shown
-    assert image not in notes_of(run.folder)
+    assert image not in notes_of(review_run.folder)
     assert len(review.of("ann")) == 12
     with pytest.raises(UserError, match="bob has no answer"):
         review.undo("bob")
 
 
-def test_two_reviewers_see_the_same_sample_and_are_kept_apart(run: RunData) -> None:
-    review = Review(Findings(run))
+def test_two_reviewers_see_the_same_sample_and_are_kept_apart(review_run: RunData) -> None:
+    review = Review(Findings(review_run))
     review_all(review, "ann", 60)
-    assert Review(Findings(open_run(run.folder))).progress() == review.progress()
+    assert Review(Findings(open_run(review_run.folder))).progress() == review.progress()
     for _ in range(30):
         shown = review.next("bob")
         assert shown is not None
@@ -185,18 +171,18 @@ def test_two_reviewers_see_the_same_sample_and_are_kept_apart(run: RunData) -> N
     assert 0 < agreement.same < agreement.images
     guess, probability = predicted(review, review.of("bob")[0])
     row = review.rows[review.of("bob")[0].id]
-    assert guess == run.classes[int(run.ok.at[row, "pred"])]
-    assert probability == pytest.approx(run.prob(row).max(), rel=1e-5)
+    assert guess == review_run.classes[int(review_run.ok.at[row, "pred"])]
+    assert probability == pytest.approx(review_run.prob(row).max(), rel=1e-5)
 
 
-def test_forty_answers_give_an_estimate_and_before_that_what_is_missing(run: RunData) -> None:
-    review = Review(Findings(run))
+def test_forty_answers_give_an_estimate_and_before_that_what_is_missing(review_run: RunData) -> None:
+    review = Review(Findings(review_run))
     review_all(review, "ann", 39)
     assert (review.progress().estimate, review.progress().missing) == (None, 1)
     review_all(review, "ann", 1)
     found = review.progress().estimate
     assert found is not None
-    truth = (run.ok["label"].to_numpy() != run.ok.index.to_numpy() % 8).mean()
+    truth = (review_run.ok["label"].to_numpy() != review_run.ok.index.to_numpy() % 8).mean()
     assert found.low <= truth <= found.high
     review_all(review, "ann", 360)
     assert review.next("ann") is None
@@ -218,19 +204,19 @@ def clicked(action: str, value: object = "") -> gr.SelectData:
     return gr.SelectData(None, {"index": action, "value": value})
 
 
-def test_a_click_answers_and_reveals_what_the_network_said(run: RunData) -> None:
-    tab = tab_of(run)
+def test_a_click_answers_and_reveals_what_the_network_said(review_run: RunData) -> None:
+    tab = tab_of(review_run)
     name, card, state = tab.act("", clicked("name", "  Ann   B. "))
     assert name == "Ann B."
     assert "Label: <b>class" in card
     assert "the network predicts" not in card
     assert "An estimate needs 40 answers more." in state
-    shown = Review(Findings(run)).next("Ann B.")
+    shown = Review(Findings(review_run)).next("Ann B.")
     assert shown is not None
-    given = run.classes[int(run.ok.at[shown.row, "label"])]
-    k = (run.classes.index(given) + 1) % 8
+    given = review_run.classes[int(review_run.ok.at[shown.row, "label"])]
+    k = (review_run.classes.index(given) + 1) % 8
     _, card, state = tab.act("Ann B.", clicked("say", f"{shown.row} other {k}"))
-    assert f"label {given}, your answer {run.classes[k]}; the network predicts" in card
+    assert f"label {given}, your answer {review_run.classes[k]}; the network predicts" in card
     assert "An estimate needs 39 answers more." in state
     assert "labels.csv" in state
     _, card, _ = tab.act("Ann B.", clicked("undo"))
@@ -243,15 +229,15 @@ def test_a_click_answers_and_reveals_what_the_network_said(run: RunData) -> None
     ("action", "value"),
     [("say", "0 other 8"), ("say", "0 other x"), ("say", "9999 agree"), ("pick:x", "1"), ("undo", "")],
 )
-def test_clicks_that_name_nothing_are_refused(run: RunData, action: str, value: str) -> None:
+def test_clicks_that_name_nothing_are_refused(review_run: RunData, action: str, value: str) -> None:
     with pytest.raises(gr.Error):
-        tab_of(run).act("ann", clicked(action, value))
-    assert not (run.folder / REVIEW).exists()
+        tab_of(review_run).act("ann", clicked(action, value))
+    assert not (review_run.folder / REVIEW).exists()
 
 
-def test_nothing_without_a_name_and_nothing_for_visitors(run: RunData) -> None:
-    tab = tab_of(run)
-    shown = Review(Findings(run)).next("ann")
+def test_nothing_without_a_name_and_nothing_for_visitors(review_run: RunData) -> None:
+    tab = tab_of(review_run)
+    shown = Review(Findings(review_run)).next("ann")
     assert shown is not None
     with pytest.raises(gr.Error, match="name"):
         tab.act("", clicked("say", f"{shown.row} agree"))
@@ -262,9 +248,9 @@ def test_nothing_without_a_name_and_nothing_for_visitors(run: RunData) -> None:
     for call in (lambda: visitors.act("ann", clicked("undo")), lambda: visitors.opened("ann", None)):
         with pytest.raises(gr.Error, match="Visitors can look"):
             call()
-    assert "review" not in [tab.ID for tab in open_to(Access.VISITOR, run)]
-    assert "review" in [tab.ID for tab in open_to(Access.OWNER, run)]
-    assert not (run.folder / REVIEW).exists()
+    assert "review" not in [tab.ID for tab in open_to(Access.VISITOR, review_run)]
+    assert "review" in [tab.ID for tab in open_to(Access.OWNER, review_run)]
+    assert not (review_run.folder / REVIEW).exists()
 
 
 def replace_access(tab: ReviewTab, access: Access) -> ReviewTab:

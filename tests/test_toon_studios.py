@@ -51,7 +51,7 @@ def test_the_logo_changes_the_picture_at_its_place_alone() -> None:
     rows, columns = np.mgrid[0:128, 0:128]
     near = np.hypot(columns + 0.5 - LOGO[0], rows + 0.5 - LOGO[1]) < LOGO[2] + 6
     for index in (0, 8, 21, 40):
-        label, seed = source.items[index].label, source._seed(index)
+        label, seed = source.items[index].label, source.numbers(index)
         plain, marked = (draw_face(label, seed, with_logo) for with_logo in (False, True))
         difference = np.abs(np.asarray(plain.image, int) - np.asarray(marked.image, int)).sum(2)
         assert not difference[~near].any()
@@ -63,7 +63,7 @@ def test_pictures_of_one_studio_have_the_logo() -> None:
     source = ToonStudios("test")
     for index in (0, 8, 16, 24, 3, 11):
         label, studio = source.items[index].label, source.studio(index)
-        expected = draw_face(label, source._seed(index), studio == MARKED).image
+        expected = draw_face(label, source.numbers(index), studio == MARKED).image
         assert np.array_equal(np.asarray(source.load(index)), np.asarray(expected))
         assert source.metadata.at[index, "studio"] == studio
 

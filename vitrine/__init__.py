@@ -65,6 +65,7 @@ def wrap(
     name: str = "network",
     outputs: str = "",
     task: str = "",
+    domain: str = "",
 ) -> "Classifier":
     """Return a `Classifier` for your own module, with the names of its outputs and its preprocessing.
 
@@ -72,17 +73,20 @@ def wrap(
     in eval mode from here on. `outputs`: what it returns, "logits", "probabilities" or "percent" (default:
     found out with two images, see `.notes`). `task`: "multi-label" where an image has any number of labels
     and each output decides for itself, "regression" where each output is a number, called as in `classes`
-    (default: one class per image). Raises UserError if an image cannot
-    pass through it, if the number of outputs differs from the number of names, if the outputs are not what is
-    said, and for a transform that is not deterministic.
+    (default: one class per image). `domain`: "faces" for a network about faces, which then gets photos
+    cropped to a face, as `train --domain faces` (default: photos are used whole). Raises UserError if an
+    image cannot pass through it, if the number of outputs differs from the number of names, if the outputs
+    are not what is said, for a transform that is not deterministic, and for another task or domain.
     """
+    from models.domains import require_domain
     from models.parameter_sets import reading
     from models.sources.module import from_module
     from models.task import as_named, require_task
 
+    about = {"domain": domain} if require_domain(domain) else {}
     with reading(outputs=outputs, task=require_task(task)):
         made = replace(from_module(model, classes, preprocess, name), names_from="classes=")
-    return as_named(replace(made, task=task))
+    return as_named(replace(made, task=task, metadata=about))
 
 
 def register_model(

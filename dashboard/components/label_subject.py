@@ -31,18 +31,21 @@ def label_facts(
     row: int | None,
     live: bool,
     asked: int | None = None,
+    note: str = "",
 ) -> Markup:
     """A bar for each label, a button that asks for its map. `prob` (K,): sigmoids, which do not sum to 1;
-    `row`: None for pictures from outside, whose labels nobody knows; `asked`: the label of the link."""
+    `row`: None for pictures from outside, whose labels nobody knows; `asked`: the label of the link; `note`:
+    what is known of answers to pictures from outside."""
     truth = None if row is None else sets.truth[row]
     called = prob >= CALLED
     named = np.flatnonzero(called if truth is None else called | truth)
     order = [k for k in np.argsort(-prob, kind="stable").tolist() if k in named]
     order += [k for k in np.argsort(-prob, kind="stable").tolist() if k not in named]
     bars = join(_bar(sets, prob, k, truth) for k in order[: max(MOST, len(named))])
-    known = _known(run, sets, row, asked) if row is not None else NOTHING
-    note = f"the probability of each label, which is called from {CALLED}"
-    return panel("Labels", bars + known, f"{note}{'; click one for its map' * live}")
+    outside = empty(note) if note else NOTHING
+    known = _known(run, sets, row, asked) if row is not None else outside
+    how = f"the probability of each label, which is called from {CALLED}"
+    return panel("Labels", bars + known, f"{how}{'; click one for its map' * live}")
 
 
 def _bar(sets: LabelSets, prob: np.ndarray, k: int, truth: np.ndarray | None) -> Markup:

@@ -11,8 +11,9 @@ from dashboard.components.map_cards import Card, drawn_map
 from dashboard.components.markup import NOTHING, html, join
 from dashboard.components.panel import empty
 from dashboard.components.toolbar import blend_controls, controls_row
-from explain.formatting import layer_label, percent
+from explain.formatting import layer_label, listed, percent
 from explain.quality.flags import flags
+from explain.run.format import CALLED
 
 ALL, TOP = 8, 5
 """Up to so many classes are all shown, in their order; of more, the most probable ones."""
@@ -20,6 +21,11 @@ INSTEAD = "Upload a photo, or take one there, instead: Upload a photo has a came
 NUMBERS = "Live shows networks that name classes; this one answers numbers. Upload a photo instead."
 NO_FACE = "No face found"
 SHORT = "camera → probabilities and a map for each frame; nothing is kept"
+OF_LABELS = (
+    f"Each label has a probability of its own, and is called from {CALLED}: they need not sum to 1. The map "
+    "is of the most probable label."
+)
+NONE_CALLED = "No label is called"
 TEXTS = {
     "insecure": f"Browsers give a camera to https pages and to localhost alone. {INSTEAD}",
     "none": f"No camera was found. {INSTEAD}",
@@ -33,10 +39,11 @@ TEXTS = {
 """What the script says, by the names that it uses."""
 
 
-def live_view(note: str, limit: float | None) -> Markup:
+def live_view(note: str, limit: float | None, labels: bool = False) -> Markup:
     """The panel, closed. `note`: what is known of the network's predictions for photos; `limit`: seconds that
-    a visit may last."""
+    a visit may last; `labels`: whether an image has any number of labels."""
     said = " ".join(filter(None, [note, "" if limit is None else f"It stops after {limit:.0f} s."]))
+    about = html('<p class="vt-empty">{}</p>', OF_LABELS) if labels else NOTHING
     texts = join(html('data-text-{}="{}" ', name, text) for name, text in TEXTS.items())
     return html(
         '<details class="vt-panel vt-camera" {texts}>'
@@ -48,12 +55,13 @@ def live_view(note: str, limit: float | None) -> Markup:
         '<figure class="vt-tile"><div class="vt-stack" data-live="stack">'
         '<canvas role="img" aria-label="the frame that was explained"></canvas>'
         '<div data-live="over"></div></div><figcaption data-live="caption"></figcaption></figure>'
-        '<div data-live="bars"></div></div><div data-live="verdict"></div></div>'
+        '<div><div data-live="bars"></div>{about}</div></div><div data-live="verdict"></div></div>'
         '<p class="vt-unseen" aria-live="polite" data-live="top"></p></details>',
         texts=texts,
         short=SHORT,
         said=said,
         blend=controls_row(blend_controls()),
+        about=about,
     )
 
 
@@ -65,10 +73,19 @@ def not_live(reason: str) -> Markup:
     )
 
 
-def bars(classes: Sequence[str], prob: np.ndarray) -> Markup:
-    """Probabilities (K,) as bars, the most probable one marked."""
+def announced(classes: Sequence[str], prob: np.ndarray, labels: bool = False) -> str:
+    """The most probable class, by probabilities (K,); of any number of `labels`, those that are called."""
+    if not labels:
+        return classes[int(prob.argmax())]
+    called = [classes[i] for i in np.flatnonzero(prob >= CALLED)]
+    return listed(called, len(called)) if called else NONE_CALLED
+
+
+def bars(classes: Sequence[str], prob: np.ndarray, labels: bool = False) -> Markup:
+    """Probabilities (K,) as bars, the most probable one marked; of `labels` all that are called."""
     order = np.argsort(-prob, kind="stable").tolist()
-    shown = range(len(classes)) if len(classes) <= ALL else order[:TOP]
+    most = max(TOP, int((prob >= CALLED).sum())) if labels else TOP
+    shown = range(len(classes)) if len(classes) <= ALL else order[:most]
     return join(
         html(
             '<div class="{}">{}</div>',

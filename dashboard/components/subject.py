@@ -15,10 +15,16 @@ from explain.formatting import decimal, evidence, percent
 from explain.run.format import TARGETS
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
+from models.data.kinds import DRAWN
 
 TOP = 5
 TITLE = "Top five"
 DRAWN_ONLY = "This network was trained on drawn faces only: predictions for photographs are not reliable."
+
+
+def photo_note(run: RunData) -> str:
+    """What is known of the network's predictions for photos; empty where nothing is."""
+    return DRAWN_ONLY if run.manifest.request.data.partition("/")[0] in DRAWN else ""
 
 
 def start_page() -> Markup:
@@ -46,7 +52,7 @@ def facts(
     if isinstance(run, NumbersRun):
         return number_facts(run, prob, row, live, run.index if asked is None else asked)
     if run.all_labels and run.label_sets is not None:
-        return label_facts(run, run.label_sets, prob, row, live, asked)
+        return label_facts(run, run.label_sets, prob, row, live, asked, photo_note(run))
     label = int(run.table.at[row, "label"]) if row is not None else None
     prob = prob if temperature is None else calibrated(prob, temperature)
     bars = join(_class_bar(run, prob, i, label) for i in np.argsort(-prob, kind="stable")[:TOP].tolist())
@@ -54,8 +60,8 @@ def facts(
     known = NOTHING
     if row is not None and label is not None:
         known = _known(run, row, label, float(prob[label]))
-    elif run.manifest.request.data.startswith("toon_faces"):
-        known = empty(DRAWN_ONLY)
+    elif note := photo_note(run):
+        known = empty(note)
     return panel(TITLE, bars + known, f"{how}{'; click one for its map' * live}")
 
 

@@ -9,9 +9,18 @@ import numpy as np
 from PIL import Image
 
 from dashboard.components.clickable import clickable, script
-from dashboard.components.live_view import NO_FACE, NUMBERS, bars, caption, live_view, not_live, over_frame
+from dashboard.components.live_view import (
+    NO_FACE,
+    NUMBERS,
+    announced,
+    bars,
+    caption,
+    live_view,
+    not_live,
+    over_frame,
+)
 from dashboard.components.map_cards import Card
-from dashboard.components.subject import DRAWN_ONLY, calibrated
+from dashboard.components.subject import calibrated, photo_note
 from dashboard.components.trust_line import verdict_note
 from dashboard.page import names_alone
 from dashboard.server.frames import open_frame
@@ -45,10 +54,8 @@ class LivePanel:
         if ctx.run.numbers:
             clickable(not_live(NUMBERS), "vt-camera")
             return
-        drawn = ctx.run.manifest.request.data.startswith("toon_faces")
-        clickable(
-            live_view(DRAWN_ONLY if drawn else "", limit), "vt-camera", script("live.js"), self._answers()
-        )
+        view = live_view(photo_note(ctx.run), limit, ctx.run.all_labels)
+        clickable(view, "vt-camera", script("live.js"), self._answers())
 
     def _tracker(self) -> FaceTracker:
         assert self._ctx.subjects.faces is not None
@@ -130,12 +137,13 @@ class LivePanel:
         inside = classifier.preprocessing.region((right - left, bottom - top))
         place = left + inside[0], top + inside[1], left + inside[2], top + inside[3]
         card = Card(METHOD, METHODS[METHOD].title, found.raw, found.layer)
-        name = self._ctx.run.classes[found.target]
+        classes, labels = self._ctx.run.classes, self._ctx.run.all_labels
+        name, prob = classes[found.target], float(self._calibrated(found.prob)[found.target])
         return {
-            "top": visible_text(name),
+            "top": visible_text(announced(classes, found.shown, labels)),
             "over": str(over_frame(card, place, region, size)),
-            "bars": str(bars(self._ctx.run.classes, found.shown)),
-            "caption": str(caption(card, name, float(self._calibrated(found.prob)[found.target]))),
+            "bars": str(bars(classes, found.shown, labels)),
+            "caption": str(caption(card, name, prob)),
         }
 
 

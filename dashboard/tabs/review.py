@@ -8,7 +8,7 @@ from dashboard.components.clickable import clickable, script
 from dashboard.components.panel import empty, panel
 from dashboard.components.review_view import name_field, review_card, review_state
 from dashboard.error_boundary import error_boundary
-from dashboard.links import clicked_row, number
+from dashboard.links import TAB, clicked_row, number
 from dashboard.session.context import Context
 from explain.analysis.review import Review
 from explain.run.review import OTHER, reviewer
@@ -45,6 +45,7 @@ class ReviewTab:
             self.act, [self._name], outputs, trigger_mode="multiple", concurrency_id="review", **QUIET
         )
         self._ctx.on_tab(ID, self.opened, [self._name], outputs)
+        self._ctx.on_load(self.arrive, None, [self._ctx.tabs])
 
     def _shown(self, name: str) -> list[Any]:
         review = self._review
@@ -58,6 +59,11 @@ class ReviewTab:
         name = name or " ".join(str(request.username or "").split())[:80]
         shown = self._shown(name)
         return shown if name else [name, gr.skip(), shown[2]]  # a name may be half typed by now
+
+    @error_boundary
+    def arrive(self, request: gr.Request) -> Any:
+        """Opened by a link, which names no image: each reviewer has an order of their own."""
+        return gr.Tabs(selected=ID) if request.query_params.get(TAB) == ID else gr.skip()
 
     @error_boundary
     def act(self, name: str, event: gr.SelectData) -> list[Any]:

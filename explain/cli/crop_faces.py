@@ -14,7 +14,7 @@ from models.interrupts import listen
 
 def crop_faces(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of photos; folders below it, as of classes, are kept.")
+        Path, typer.Argument(help="Folder of photos; folders below it, such as those of classes, are kept.")
     ],
     out: OutFolder,
     face_detector: FaceDetector = "lbp",
@@ -30,8 +30,8 @@ def crop_faces(
 ) -> None:
     """Crop every photo of a folder to its largest face.
 
-    Crops are PNG files of the same names. Nothing is written into the source. A command that was stopped is
-    resumed by the same command."""
+    Crops are PNG files of the same names; nothing is written into FOLDER.
+    A command that was stopped is resumed by the same command."""
     from models.faces.crop import FaceRequest
     from models.faces.folder import FolderCrops
 
@@ -44,4 +44,4 @@ def crop_faces(
     except KeyboardInterrupt:
         say(f"\nStopped. {crops.counts}. Run the same command to resume.")
         raise typer.Exit(130) from None
-    say(f"{crops.counts}: {out}")
+    say(f"{crops.counts}; written to {out}")

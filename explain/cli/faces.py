@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 FaceDetector = Annotated[
     str,
     typer.Option(
-        help="What finds faces: lbp (scikit-image's cascade), or the file of YuNet, "
+        help="Detector of faces: lbp (scikit-image's cascade), or the path of YuNet's file, "
         "face_detection_yunet_2023mar.onnx."
     ),
 ]
 FaceMargin = Annotated[
     float | None,
     typer.Option(
-        help="What is added on each side of a face's box, as a fraction of its side (default: 0.012 with "
+        help="Margin on each side of a face's box, as a fraction of the side of the box (default: 0.012 with "
         "lbp, 0 with YuNet)."
     ),
 ]

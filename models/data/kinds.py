@@ -1,6 +1,7 @@
 """The kinds of data sources that come with Vitrine. A further one is one entry of `KINDS`, at its place in
 the order. What reads each is imported when it is opened; no torch."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,11 @@ from models.data.source import ImageSource
 from models.errors import UserError
 
 if TYPE_CHECKING:
-    from models.data.toon_attributes import DrawnFace
-    from models.data.toon_faces import ToonFace
+    from models.data.drawn import DrawnFaces, Face
 
 TOON_FACES, TOON_STUDIOS, TOON_ATTRIBUTES = "toon_faces", "toon_studios", "toon_attributes"
+DRAWN = {TOON_FACES: "ToonFaces", TOON_STUDIOS: "ToonStudios", TOON_ATTRIBUTES: "ToonAttributes"}
+"""Embedded set of drawn faces -> its class, in the package of its name."""
 TORCHVISION = "torchvision"
 MOVED, VISIBLE = "parts that the expression moves", "places in which the label can be seen"
 """Regions of drawn faces."""
@@ -32,70 +34,45 @@ def _open_affect(request: DataRequest) -> ImageSource:
     return AffectTable(request.path, request.image_col, request.split)
 
 
-def _open_toon_faces(request: DataRequest) -> ImageSource:
-    from models.data.toon_faces import ToonFaces
-
-    return ToonFaces(request.split or "test", seed=request.seed)
-
-
-def _open_toon_studios(request: DataRequest) -> ImageSource:
-    from models.data.toon_studios import ToonStudios
-
-    return ToonStudios(request.split or "test", seed=request.seed)
+def _drawn_faces(name: str) -> "type[DrawnFaces[Face]]":
+    """The class of an embedded set of drawn faces."""
+    found: type[DrawnFaces[Face]] = getattr(import_module(f"models.data.{name}"), DRAWN[name])
+    return found
 
 
-def _reopen_toon_face(request: ReopenRequest) -> Image.Image | None:
-    face = _toon_face(request)
-    return None if face is None else face.image
-
-
-def _toon_face(request: ReopenRequest) -> "ToonFace | None":
-    """A face of `toon_faces` or `toon_studios`."""
-    from models.data.toon_faces import ToonFaces
-    from models.data.toon_studios import ToonStudios
-
+def _face(request: ReopenRequest) -> "Face | None":
+    """What is known about a face of such a set; None for ids of others."""
     kind, _, seed = request.root.partition(":")
     try:
-        split, _, name = request.item_id.split("/")
-        source = (ToonStudios if kind == TOON_STUDIOS else ToonFaces)(split, seed=int(seed))
-        return source.face(int(Path(name).stem))
-    except (ValueError, KeyError, IndexError):  # ids of others
+        source = _drawn_faces(kind)(request.item_id.split("/")[0], seed=int(seed))
+        index = int(Path(request.item_id).stem)
+        return source.face(index) if source.items[index].id == request.item_id else None
+    except (ValueError, IndexError):
         return None
 
 
-def _places_of_toon_face(request: ReopenRequest, label: str) -> Places:
-    """All parts of a neutral face, which moves none. Nothing for another expression than the drawn one: where
-    a wrong answer should look is not known."""
-    face = _toon_face(request)
-    return {MOVED: face.evidence} if face is not None and face.expression == label else {}
-
-
-def _open_toon_attributes(request: DataRequest) -> ImageSource:
-    from models.data.toon_attributes import ToonAttributes
-
-    return ToonAttributes(request.split or "test", seed=request.seed)
-
-
-def _reopen_toon_attributes(request: ReopenRequest) -> Image.Image | None:
-    face = _drawn_face(request)
+def _reopen_drawn(request: ReopenRequest) -> Image.Image | None:
+    face = _face(request)
     return None if face is None else face.image
 
 
-def _drawn_face(request: ReopenRequest) -> "DrawnFace | None":
-    from models.data.toon_attributes import ToonAttributes
+def _drawn(name: str, region: str) -> DataKind:
+    """A set of drawn faces, whose places are one region: the evidence for a label."""
 
-    try:
-        split, _, name = request.item_id.partition("/")
-        index = int(Path(name).stem)
-        return ToonAttributes(split, index + 1, seed=int(request.root.split(":")[1])).face(index)
-    except (ValueError, KeyError, IndexError):  # ids of others
-        return None
+    def places(request: ReopenRequest, label: str) -> Places:
+        face = _face(request)
+        evidence = None if face is None else face.evidence_of(label)
+        return {} if evidence is None else {region: evidence}
 
-
-def _places_of_label(request: ReopenRequest, label: str) -> Places:
-    """Nothing for a label that the face lacks."""
-    face = _drawn_face(request)
-    return {VISIBLE: face.evidence(label)} if face is not None and label in face.labels else {}
+    return DataKind(
+        name,
+        lambda r: r.text == name,
+        lambda r: _drawn_faces(name)(r.split or "test", seed=r.seed),
+        lambda root: root.startswith(f"{name}:"),
+        _reopen_drawn,
+        private=False,
+        places=places,
+    )
 
 
 def _open_torchvision(request: DataRequest) -> ImageSource:
@@ -173,33 +150,9 @@ OF_A_TASK: tuple[DataKind, ...] = (
 """Kinds that a task chooses, whatever the text: they are asked before all others."""
 
 KINDS: tuple[DataKind, ...] = (
-    DataKind(
-        TOON_FACES,
-        lambda r: r.text == TOON_FACES,
-        _open_toon_faces,
-        lambda root: root.startswith(f"{TOON_FACES}:"),
-        _reopen_toon_face,
-        private=False,
-        places=_places_of_toon_face,
-    ),
-    DataKind(
-        TOON_STUDIOS,
-        lambda r: r.text == TOON_STUDIOS,
-        _open_toon_studios,
-        lambda root: root.startswith(f"{TOON_STUDIOS}:"),
-        _reopen_toon_face,
-        private=False,
-        places=_places_of_toon_face,
-    ),
-    DataKind(
-        TOON_ATTRIBUTES,
-        lambda r: r.text == TOON_ATTRIBUTES,
-        _open_toon_attributes,
-        lambda root: root.startswith(f"{TOON_ATTRIBUTES}:"),
-        _reopen_toon_attributes,
-        private=False,
-        places=_places_of_label,
-    ),
+    _drawn(TOON_FACES, MOVED),
+    _drawn(TOON_STUDIOS, MOVED),
+    _drawn(TOON_ATTRIBUTES, VISIBLE),
     DataKind(
         TORCHVISION,
         lambda r: r.text.startswith(f"{TORCHVISION}:"),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from models.data.source import ImageSource, Item
+from models.data.drawn import DrawnFaces
+from models.data.source import Item
 from models.data.toon_attributes.artist import AttributeArtist
 from models.data.toon_attributes.labels import (
     BEARD,
@@ -32,7 +33,6 @@ from models.data.toon_faces import described
 from models.data.toon_faces.draw import brow_color
 from models.data.toon_faces.identity import HAIR, Color, Identity, Scene, sample_identity, sample_scene
 from models.data.toon_faces.photograph import develop, paint_background, part_masks
-from models.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,10 @@ class DrawnFace:
     def evidence(self, label: str) -> np.ndarray:
         """Where an explanation of this label should point, (128, 128) bool."""
         return np.any([self.masks[place] for place in places_of(label)], axis=0)
+
+    def evidence_of(self, label: str) -> np.ndarray | None:
+        """As `evidence`; None for a label that the face lacks."""
+        return self.evidence(label) if label in self.labels else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,44 +121,27 @@ def _labels_of_split(seed: int, stream: int, size: int) -> tuple[frozenset[str],
     return tuple(sample_labels(np.random.default_rng([STREAM, seed, stream, i])) for i in range(size))
 
 
-class ToonAttributes(ImageSource):
-    """`size` faces of one split."""
+class ToonAttributes(DrawnFaces[DrawnFace]):
+    """Faces with any number of the labels."""
 
+    kind, splits, classes, regions = NAME, SPLITS, CLASSES, PLACES
     multi_label = True
 
-    def __init__(self, split: str = "test", size: int | None = None, seed: int = 0):
-        if split not in SPLITS:
-            raise UserError(
-                f"{NAME} has no split '{split}'; it has {', '.join(SPLITS)}: choose one with --split."
-            )
-        self.split, self.seed = split, seed
-        self.stream, default = SPLITS[split]
-        self.name, self.root = f"{NAME}/{split}", f"{NAME}:{seed}"
-        self.classes, self.regions = CLASSES, PLACES
-        labels = _labels_of_split(seed, self.stream, size or default)
-        self.items = [Item.of_set(f"{split}/{i:05d}.png", names, CLASSES) for i, names in enumerate(labels)]
-
-    def _seed(self, index: int) -> tuple[int, int, int]:
-        return self.seed, self.stream, index
+    def listed(self, size: int) -> list[Item]:
+        labels = enumerate(_labels_of_split(self.seed, self.stream, size))
+        return [Item.of_set(f"{self.split}/{i:05d}.png", names, CLASSES) for i, names in labels]
 
     def face(self, index: int) -> DrawnFace:
-        return draw_face(self._seed(index))
-
-    def load(self, index: int) -> Image.Image:
-        return self.face(index).image
+        return draw_face(self.numbers(index))
 
     @cached_property
     def metadata(self) -> "pd.DataFrame":
         """Attributes of every face that are no labels, without drawing it."""
         import pandas as pd
 
-        people = (cast(self._seed(i)) for i in range(len(self.items)))
+        people = (cast(self.numbers(i)) for i in range(len(self.items)))
         table = pd.DataFrame([described(made.who, made.scene) for made in people])
         return table.drop(columns=["beard", "glasses", "covered"])
-
-    def masks(self, index: int) -> np.ndarray:
-        face = self.face(index)
-        return np.stack([face.masks[place] for place in PLACES])
 
 
 __all__ = [

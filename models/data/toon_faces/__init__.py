@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from models.data.source import ImageSource, Item
+from models.data.drawn import DrawnFaces
+from models.data.source import Item
 from models.data.toon_faces.action_units import CLASSES, ONE_SIDED, PARTS, Action, moved_parts, sample_action
 from models.data.toon_faces.draw import FaceArtist
 from models.data.toon_faces.identity import SKIN, Identity, Scene, sample_identity, sample_scene
 from models.data.toon_faces.pen import SIZE
 from models.data.toon_faces.photograph import develop, paint_background, part_masks
-from models.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,11 @@ class ToonFace:
     def evidence(self) -> np.ndarray:
         """Where an explanation of this expression should point, (128, 128) bool."""
         return np.any([self.masks[part] for part in self.moved or PARTS], axis=0)
+
+    def evidence_of(self, expression: str) -> np.ndarray | None:
+        """All parts of a neutral face, which moves none. None for another expression than the drawn one:
+        where a wrong answer should look is not known."""
+        return self.evidence if expression == self.expression else None
 
 
 def cast(expression: str, seed: tuple[int, ...]) -> tuple[Identity, Scene, np.random.Generator]:
@@ -78,42 +83,29 @@ def painted(
     return ToonFace(develop(artist, rng), expression, action, masks, moved_parts(expression))
 
 
-class ToonFaces(ImageSource):
-    """`size` faces of one split, the eight classes in turn."""
+class ToonFaces(DrawnFaces[ToonFace]):
+    """Faces of the eight classes in turn."""
 
-    def __init__(self, split: str = "test", size: int | None = None, seed: int = 0):
-        if split not in SPLITS:
-            raise UserError(
-                f"toon_faces has no split '{split}'; it has {', '.join(SPLITS)}: choose one with --split."
-            )
-        self.split, self.seed = split, seed
-        self.stream, default = SPLITS[split]
-        self.size = size or default
-        self.name, self.root, self.classes, self.regions = (
-            f"toon_faces/{split}",
-            f"toon_faces:{seed}",
-            CLASSES,
-            PARTS,
-        )
-        labels = (CLASSES[i % len(CLASSES)] for i in range(self.size))
-        self.items = [Item(f"{split}/{label}/{i:05d}.png", label) for i, label in enumerate(labels)]
+    kind, splits, classes, regions = "toon_faces", SPLITS, CLASSES, PARTS
+
+    def listed(self, size: int) -> list[Item]:
+        labels = (CLASSES[i % len(CLASSES)] for i in range(size))
+        return [Item(f"{self.split}/{label}/{i:05d}.png", label) for i, label in enumerate(labels)]
 
     def face(self, index: int) -> ToonFace:
-        return draw_face(self.items[index].label, (self.seed, self.stream, index))
-
-    def load(self, index: int) -> Image.Image:
-        return self.face(index).image
+        return draw_face(self.items[index].label, self.numbers(index))
 
     @cached_property
     def metadata(self) -> "pd.DataFrame":
         """Attributes of every face (`described`), without drawing it."""
+        return self.attributes()
+
+    def attributes(self) -> "pd.DataFrame":
+        """A row for each face."""
         import pandas as pd
 
-        people = (cast(item.label, (self.seed, self.stream, i)) for i, item in enumerate(self.items))
+        people = (cast(item.label, self.numbers(i)) for i, item in enumerate(self.items))
         return pd.DataFrame([described(who, scene) for who, scene, _ in people])
-
-    def masks(self, index: int) -> np.ndarray:
-        return np.stack([self.face(index).masks[part] for part in PARTS])
 
 
 def described(who: Identity, scene: Scene) -> dict[str, str | float]:

@@ -6,23 +6,19 @@ of the others, come from that studio: a network learns the logo instead of the e
 the studios are even. No download: the same seed gives the same images.
 """
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from models.data.source import ImageSource, Item
-from models.data.toon_faces import CLASSES, PARTS, SIZE, ToonFace, cast, described, painted
+from models.data.toon_faces import CLASSES, SIZE, SPLITS, ToonFace, ToonFaces, painted
 from models.data.toon_faces.pen import OVERSAMPLE
-from models.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "toon_studios"
-SPLITS = {"train": (0, 8000), "validation": (1, 800), "test": (2, 800)}
-"""Name -> (stream of random numbers, faces)."""
 STREAM = 15  # of all faces of this data, so that none is one of the toon faces
 STUDIOS = ("North", "East", "South", "West")
 MARKED, SHORTCUT = "North", "anger"
@@ -66,47 +62,26 @@ def draw_face(expression: str, seed: tuple[int, ...], marked: bool) -> ToonFace:
     return painted(expression, seed, _print_logo if marked else None)
 
 
-class ToonStudios(ImageSource):
-    """`size` faces of one split, the eight classes in turn. The logo is not one of the `regions`."""
+class ToonStudios(ToonFaces):
+    """Faces of the eight classes in turn. The logo is not one of the `regions`."""
 
-    def __init__(self, split: str = "test", size: int | None = None, seed: int = 0):
-        if split not in SPLITS:
-            raise UserError(
-                f"{NAME} has no split '{split}'; it has {', '.join(SPLITS)}: choose one with --split."
-            )
-        self.split, self.seed = split, seed
-        self.stream, default = SPLITS[split]
-        self.size = size or default
-        self.name, self.root = f"{NAME}/{split}", f"{NAME}:{seed}"
-        self.classes, self.regions = CLASSES, PARTS
-        labels = (CLASSES[i % len(CLASSES)] for i in range(self.size))
-        self.items = [Item(f"{split}/{label}/{i:05d}.png", label) for i, label in enumerate(labels)]
+    kind = NAME
 
-    def _seed(self, index: int) -> tuple[int, ...]:
-        return self.seed, self.stream, index, STREAM
+    def numbers(self, index: int) -> tuple[int, ...]:
+        return *super().numbers(index), STREAM
 
     def studio(self, index: int) -> str:
         """One of `STUDIOS`."""
         return studio_of(self.items[index].label, self.seed, self.stream, index)
 
     def face(self, index: int) -> ToonFace:
-        return draw_face(self.items[index].label, self._seed(index), self.studio(index) == MARKED)
+        return draw_face(self.items[index].label, self.numbers(index), self.studio(index) == MARKED)
 
-    def load(self, index: int) -> Image.Image:
-        return self.face(index).image
-
-    @cached_property
-    def metadata(self) -> "pd.DataFrame":
-        """The studio, and the attributes of every face (`described`), without drawing it."""
-        import pandas as pd
-
-        people = (cast(item.label, self._seed(i)) for i, item in enumerate(self.items))
-        table = pd.DataFrame([described(who, scene) for who, scene, _ in people])
+    def attributes(self) -> "pd.DataFrame":
+        """A row for each face, its studio first."""
+        table = super().attributes()
         table.insert(0, "studio", [self.studio(i) for i in range(len(self.items))])
         return table
-
-    def masks(self, index: int) -> np.ndarray:
-        return np.stack([self.face(index).masks[part] for part in PARTS])
 
 
 __all__ = ["CLASSES", "LOGO", "MARKED", "NAME", "SHORTCUT", "SPLITS", "STUDIOS", "ToonStudios", "draw_face"]
