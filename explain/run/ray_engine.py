@@ -74,13 +74,13 @@ def place(nodes: Sequence[tuple[float, float]], wanted: Workers, gpus: float, gr
         return sum(int(min(c // cpus, g // gpus if gpus else c)) for c, g in nodes)
 
     most = slots(1)
-    count = wanted.count or most
+    count = wanted.count or max(most, 1)
     if count > most and not (grows and wanted.count):
         cores, cards = (int(sum(amounts)) for amounts in zip(*nodes, strict=True))
         each = f"1 core and {gpus:g} GPU" if gpus else "1 core"
         raise UserError(
-            f"{counted(max(count, 1), 'worker')} with {each} each do not fit on {counted(cores, 'core')} and "
-            f"{counted(cards, 'GPU')}: change --workers or --gpus-per-worker (at most {most} fit)."
+            f"No room for {counted(count, 'worker')} with {each} each: Ray has {counted(cores, 'core')} and "
+            f"{counted(cards, 'GPU')}; change --workers (at most {most}) or --gpus-per-worker."
         )
     largest = int(max(c for c, _ in nodes))
     cpus = next((cpus for cpus in range(largest, 1, -1) if slots(cpus) >= count), 1)
