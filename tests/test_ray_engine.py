@@ -203,8 +203,9 @@ def test_a_worker_sends_the_rows_of_its_batches(opened: Opened, whole: Path) -> 
 def test_errors_of_a_worker_are_one_line(opened: Opened, whole: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^No folder 'x'$"):
         answers(Broken(UserError("No folder 'x'")), whole, [0])
-    with pytest.raises(RuntimeError, match=r"^in a worker: ZeroDivisionError: by zero$") as caught:
+    with pytest.raises(RuntimeError, match="in a worker") as caught:
         answers(Broken(ZeroDivisionError("by zero\nand more")), whole, [0])
+    assert str(caught.value) == "in a worker: ZeroDivisionError: by zero"
     assert "raise self.error" in caught.value.__notes__[0]
     (tmp_path / "anger").mkdir()
     (tmp_path / "anger" / "0.png").write_bytes((opened.folder / "anger" / "00.png").read_bytes())

@@ -242,7 +242,7 @@ def _connected(workers: Workers) -> Iterator[None]:
     with _signals_kept():
         try:
             ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises bare ones where it does not start in time
             what = f"at '{address}'" if address else "on this machine"
             raise UserError(
                 f"Ray {what} does not answer ({_line(error)}): see 'ray status', or leave out --address for "
