@@ -11,6 +11,7 @@ EXTRAS = {
     "lightning.pytorch": "train",
     "mcp": "mcp",
     "onnxruntime": "onnx",
+    "ray": "cluster",
     "transformers": "hf",
 }
 
@@ -22,7 +23,7 @@ def require_package(name: str) -> None:
 
 
 def missing_package(name: str) -> str:
-    packages = {"keras": "keras h5py"}.get(name, name.partition(".")[0])
+    packages = {"keras": "keras h5py", "ray": "'vitrine-xai[cluster]'"}.get(name, name.partition(".")[0])
     return (
         f"this needs the package {name}: pip install {packages} (the extra '{EXTRAS[name]}' of vitrine-xai)"
     )

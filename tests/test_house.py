@@ -111,6 +111,11 @@ def test_hooks_live_in_one_file() -> None:
     assert users == [ROOT / "explain" / "network" / "hooks.py"]
 
 
+def test_one_file_knows_ray() -> None:
+    users = [p for p in SOURCES if "ray" in imported(p)]
+    assert users == [ROOT / "explain" / "run" / "ray_engine.py"]
+
+
 def test_nothing_from_outside_is_unpickled() -> None:
     for path in SOURCES:
         for line in path.read_text().splitlines():

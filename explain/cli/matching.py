@@ -103,6 +103,28 @@ def _numbers_of(
     return found if set(found.classes) == set(classifier.classes) else None
 
 
+@dataclass(frozen=True)
+class Reopen:
+    """Opens what the options name once more, on a device: for a worker of a run. `classes`: the file or order
+    that was given, or was found. See `explain.run.engines.Reopen`."""
+
+    network: Network
+    data: DataOfTask
+    columns: LabeledColumns
+    classes: Path | None
+    class_names: str | None
+    preprocessing: PreprocessingOptions
+    limit: int | None
+
+    def __call__(self, device: str) -> "tuple[Classifier, ImageSource, dict[str, int]]":
+        from explain.run.engine import prepared
+
+        network = replace(self.network, device=device)
+        both = open_both(network, self.data, self.columns, self.class_names, self.preprocessing, self.limit)
+        matched = matched_to(*both, self.classes)
+        return prepared(matched.classifier, matched.source, matched.mapping, matched.order)
+
+
 def data_line(source: "ImageSource") -> str:
     """The images in one line."""
     what = f"of {counted(len(source.classes), 'class')}"

@@ -3,7 +3,7 @@ that `--help` answers at once."""
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from explain.cli.check import stop_where_wrong
 from explain.cli.findings import analyzed, label_lines
-from explain.cli.matching import ClassMapping, Matched, open_and_match
+from explain.cli.matching import ClassMapping, Matched, Reopen, open_and_match
 from explain.cli.options import (
     ClassNames,
     DataOfTask,
@@ -30,6 +30,7 @@ from models.program import typed
 
 if TYPE_CHECKING:
     from explain.run.engine import Progress
+    from explain.run.job import Schedule
     from models.data.source import ImageSource
 
 
@@ -58,6 +59,46 @@ class RunOptions(Options):
     ] = False
 
 
+@dataclass(frozen=True)
+class EngineOptions(Options):
+    """Where a run computes."""
+
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local (this process) or ray (workers, on one machine or many; docs/scale.md); the rows are "
+            "the same, and either resumes the other's."
+        ),
+    ] = "local"
+    address: Annotated[
+        str,
+        typer.Option(
+            help="With --engine ray: address of the cluster, as 'ray start' prints it, or auto (default: "
+            "RAY_ADDRESS, else workers on this machine)."
+        ),
+    ] = ""
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --engine ray: number of workers (default: one per GPU, or per core without)."
+        ),
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="With --engine ray: GPUs of each worker; 0.5 puts two on one (default: 1 if --device is a "
+            "GPU, else 0).",
+        ),
+    ] = None
+
+    def schedule(self, reopen: Reopen) -> "Schedule":
+        """Raises UserError for an engine that is not there or lacks its package."""
+        from explain.run.engines import Workers, schedule
+
+        return schedule(self.engine, Workers(self.address, self.workers, self.gpus_per_worker), reopen)
+
+
 @option_groups
 def run(
     *,
@@ -65,6 +106,7 @@ def run(
     data: DataOfTask,
     out: Annotated[Path, typer.Option(help="Run folder: a new one, or one to resume.")],
     options: RunOptions,
+    engine: EngineOptions,
     columns: LabeledColumns,
     classes: ClassMapping = None,
     limit: Annotated[
@@ -81,9 +123,12 @@ def run(
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
 
+    reopen = Reopen(network, data, columns, classes, class_names, preprocessing, limit)
+    engine.schedule(reopen)  # what is missing is said first
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
     stop_where_wrong(matched, source, out, options.restart, options.force)
-    answered = compute_run(matched, source, out, options)
+    reopen = replace(reopen, classes=Path(matched.order) if matched.order else classes)
+    answered = compute_run(matched, source, out, options, engine.schedule(reopen))
     if lines := label_lines(out, brief=True):
         say("\n".join(lines))
     else:
@@ -95,7 +140,9 @@ def run(
         raise typer.Exit(1)
 
 
-def compute_run(matched: Matched, source: "ImageSource", out: Path, options: RunOptions) -> int:
+def compute_run(
+    matched: Matched, source: "ImageSource", out: Path, options: RunOptions, schedule: "Schedule"
+) -> int:
     """Write the run folder `out`; returns how many images have an answer.
 
     Raises `typer.Exit` where a person stops it."""
@@ -123,6 +170,7 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
             command=typed(sys.argv[1:]),
             progress=_progress_bar(),
             say=say,
+            schedule=schedule,
         )
     except KeyboardInterrupt:
         say(f"\nStopped. Results so far are in {out}; run the same command to resume.")

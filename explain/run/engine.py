@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -16,16 +15,14 @@ from torch import Tensor
 from explain.formatting import be, counted
 from explain.methods import registry
 from explain.methods.inputs import Passes
-from explain.network.fused import fused_copy
 from explain.network.hooks import layers_in
 from explain.network.stages import STAGES, stage_layers
 from explain.network.target_layers import default_layer
-from explain.run.answer import answer, noise
+from explain.run.answer import answer
 from explain.run.format import (
     MANIFEST,
     METADATA,
     SCHEMAS,
-    STAMP,
     Manifest,
     Request,
     done_ids,
@@ -34,17 +31,13 @@ from explain.run.format import (
     part_files,
     part_schema,
     read_manifest,
-    rows_to_table,
 )
-from explain.run.label_rows import LabelRows
-from explain.run.loading import Loaded, load_batches
-from explain.run.number_rows import NumberRows
-from explain.run.output_rows import TaskRows, process_outputs
+from explain.run.job import Job, Schedule, batches_of, local
 from explain.run.parquet import write
 from explain.run.part_writer import PartWriter
 from explain.run.regions import FACE_BANDS, are_expressions
 from explain.run.resume import claim
-from explain.run.rows import map_shape, process
+from explain.run.rows import map_shape
 from explain.run.trusted_data import allow
 from models import __version__
 from models.access import reaches
@@ -53,11 +46,11 @@ from models.class_matching import ClassMatch, match_classes
 from models.class_names import must_differ, named_by_data, named_by_matching
 from models.class_order import UnclearOrder
 from models.classifier import ONE_OUTPUT, Classifier
-from models.data.source import ImageSource, Item
+from models.data.source import ImageSource
 from models.errors import Cancelled, UserError
 from models.foreign import require_access
 from models.one_by_one import takes_one_image
-from models.output_matching import match_outputs, true_numbers
+from models.output_matching import match_outputs
 from models.regression import is_regression
 from models.sources.model_file import write as write_model
 from models.task import MULTI, SINGLE, require_same_task
@@ -212,95 +205,43 @@ def run(
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
+    schedule: Schedule = local,
 ) -> Manifest:
     """Predictions and maps of every image, into the folder `out`; what is there already is not computed
     again, unless an image's file has changed since or could not be read.
 
     `mapping`: class of the data -> output of the network, or its name; `order`: one of
     `models.classes.ORDERS`; `restart`: what the folder holds is deleted; `say` gets messages about images
-    that are computed again. Raises UserError before any work where the request does not fit, or is another
-    one than the folder's; `Cancelled` when `stop()` became true. Whatever ends it, finished parts stay, and
-    the same call resumes.
+    that are computed again; `schedule`: the engine (`explain.run.engines`). Raises UserError before any work
+    where the request does not fit, or is another one than the folder's; `Cancelled` when `stop()` became
+    true. Whatever ends it, finished parts stay, and the same call resumes.
     """
+    classifier, source, to_model = prepared(classifier, source, mapping, order)
+    request = plan(classifier, source, methods, layer, precision, to_model)
+    with one_writer(out):
+        claim(out, request, source, restart, say)
+        size = 1 if takes_one_image(classifier.model) else batch_size
+        job = Job(classifier, source, request, to_model, out, size, part_rows, command)
+        return _complete(job, schedule, progress, stop)
+
+
+def prepared(
+    classifier: Classifier, source: ImageSource, mapping: Mapping[str, int | str] | None, order: str
+) -> tuple[Classifier, ImageSource, dict[str, int]]:
+    """The classifier with the names of its outputs, the images as it reads them, and class of the data ->
+    output. Raises UserError where they do not fit."""
     require_same_task(classifier, source)
     source, (classifier, _) = (
         source.read_for(classifier.preprocessing),
         named_by_data(classifier, source.classes),
     )
     to_model = dict(zip(source.classes, match(classifier, source, mapping, order).outputs, strict=True))
-    classifier = named_by_matching(classifier, to_model)
-    request = plan(classifier, source, methods, layer, precision, to_model)
-    with one_writer(out):
-        claim(out, request, source, restart, say)
-        size = 1 if takes_one_image(classifier.model) else batch_size
-        job = Job(classifier, source, out, request, to_model, size, part_rows, command)
-        return _complete(job, progress, stop)
+    return named_by_matching(classifier, to_model), source, to_model
 
 
-@dataclass(frozen=True)
-class Job:
-    """One pass over the images that a run folder lacks. `to_model`: class of the data -> output."""
-
-    classifier: Classifier
-    source: ImageSource
-    out: Path
-    request: Request
-    to_model: dict[str, int]
-    batch_size: int
-    part_rows: int
-    command: str
-
-    def rows(self, network: Classifier, batch: list[Loaded]) -> tuple[pa.Table, pa.Table | None]:
-        """The rows of a batch, and those of their maps where a run keeps them apart."""
-        good, bad = [i for i in batch if i.error is None], [i for i in batch if i.error is not None]
-        tables, maps = list[pa.Table](), None
-        if good:
-            items = [self.source.items[i.index] for i in good]
-            ids = [item.id for item in items]
-            if self.request.maps_apart:
-                given = ids, good, self._truth(items)
-                table, maps = process_outputs(network, self.request, *given, self._task)
-            else:
-                label = torch.tensor([self.to_model[item.label] for item in items])
-                table = process(network, self.request, ids, good, label)
-            tables.append(table)
-        if bad:
-            tables.append(self._unreadable(bad))
-        return pa.concat_tables(tables), maps
-
-    @cached_property
-    def _task(self) -> TaskRows:
-        """What differs between tasks that ask for each output alone."""
-        if self.request.multi_label:
-            return LabelRows()
-        return NumberRows(self._truth(self.source.items).std(0))
-
-    def _truth(self, items: Sequence[Item]) -> np.ndarray:
-        """Which classes each image has, (N, K) bool; of a regression the numbers of the outputs, (N, R)
-        float64."""
-        if self.request.regression:
-            return true_numbers(items, self.to_model, self.source.classes)
-        truth = np.zeros((len(items), len(self.request.classes)), bool)
-        for row, item in enumerate(items):
-            truth[row, [to for name in item.labels or () if (to := self.to_model[name]) >= 0]] = True
-        return truth
-
-    def _unreadable(self, loaded: list[Loaded]) -> pa.Table:
-        items = [self.source.items[i.index] for i in loaded]
-        if self.request.maps_apart:
-            labels = self._task.truth(self._truth(items))
-        else:
-            labels = [self.to_model[item.label] for item in items]
-        columns = {
-            self.request.truth_column: labels,
-            "id": [item.id for item in items],
-            STAMP: [i.stamp for i in loaded],
-            "error": [i.error for i in loaded],
-        }
-        return rows_to_table(columns, self.request)
-
-
-def _complete(job: Job, progress: Callable[[Progress], None] | None, stop: Callable[[], bool]) -> Manifest:
+def _complete(
+    job: Job, schedule: Schedule, progress: Callable[[Progress], None] | None, stop: Callable[[], bool]
+) -> Manifest:
     """Write the rows that are missing, then the manifest."""
     source, out = job.source, job.out
     if source.metadata is not None:
@@ -310,47 +251,53 @@ def _complete(job: Job, progress: Callable[[Progress], None] | None, stop: Calla
     pending = [i for i, item in enumerate(source.items) if item.id not in done]
     if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
-    network, writer = _fused(job), PartWriter(out, job.request, job.part_rows)
-    began = time.perf_counter()
-    try:
-        for now in _write_rows(job, network, writer, pending, len(done)):
-            if progress:
-                progress(now)
-            if stop():
-                raise Cancelled(
-                    f"{now.done} of {counted(now.total, 'image')} {be(now.done)} kept in '{out}': start the "
-                    "same again to go on."
-                )
-    except (KeyboardInterrupt, Cancelled):
-        writer.flush()
-        raise
+    batches = batches_of(pending, len(source), job.batch_size)
+    writer = PartWriter(out, job.request, job.part_rows)
+    began, device = time.perf_counter(), str(job.classifier.device)
+    with closing(_write_rows(job, schedule, writer, batches, len(done))) as steps:
+        try:
+            for now, used in steps:
+                device = used
+                if progress:
+                    progress(now)
+                if stop():
+                    raise Cancelled(
+                        f"{now.done} of {counted(now.total, 'image')} {be(now.done)} kept in '{out}': start "
+                        "the same again to go on."
+                    )
+        except (KeyboardInterrupt, Cancelled):
+            writer.flush()
+            raise
     writer.flush()
     seconds = time.perf_counter() - began
-    return _close(job, len(pending) / seconds if pending else None)
-
-
-def _fused(job: Job) -> Classifier:
-    """The classifier with a copy of its network that is faster; as it is where a method is a function from
-    outside, which may look for its layers."""
-    if any(registry.get(m).from_outside for m in job.request.methods):
-        return job.classifier
-    model, example, layers = job.classifier.model, noise(job.classifier), layers_in(job.request.layer)
-    return replace(job.classifier, model=fused_copy(model, example, layers, job.request.precision))
+    return _close(job, device, len(pending) / seconds if pending else None)
 
 
 def _write_rows(
-    job: Job, network: Classifier, writer: PartWriter, pending: list[int], before: int
-) -> Iterator[Progress]:
-    """Compute and write the pending images, batch by batch."""
-    done, failed = before, 0
-    for batch in load_batches(job.source, pending, job.classifier, job.batch_size):
-        table, maps = job.rows(network, batch)
-        writer.add(table, maps)
-        done, failed = done + len(batch), failed + len(table) - table["error"].null_count
-        yield Progress(done, len(job.source), before, failed)
+    job: Job, schedule: Schedule, writer: PartWriter, batches: list[list[int]], before: int
+) -> Iterator[tuple[Progress, str]]:
+    """Write the rows of the batches as the engine yields them; after each one how far the run is, and where
+    the batch was computed."""
+    done, failed, written = before, 0, set[int]()
+    if not batches:
+        return
+    with closing(schedule(job, batches)) as answers:
+        for batch in answers:
+            if batch.number in written:  # by a worker that was lost after it sent the rows
+                continue
+            written.add(batch.number)
+            writer.add(batch.table, batch.maps)
+            done += len(batch.table)
+            failed += len(batch.table) - batch.table["error"].null_count
+            yield Progress(done, len(job.source), before, failed), batch.device
+    if len(written) < len(batches):
+        raise UserError(
+            f"The engine ended after {len(written)} of {counted(len(batches), 'batch', 'batches')}: start "
+            "the same command again."
+        )
 
 
-def _close(job: Job, speed: float | None) -> Manifest:
+def _close(job: Job, device: str, speed: float | None) -> Manifest:
     """Write the manifest of a run whose rows are all there."""
     import pyarrow.dataset as ds
 
@@ -369,7 +316,7 @@ def _close(job: Job, speed: float | None) -> Manifest:
         data_root=job.source.root,
         data_classes=job.source.classes,
         preprocessing=job.classifier.preprocessing.as_dict(),
-        device=str(job.classifier.device),
+        device=device,
         versions={"vitrine": __version__} | {name: version(name) for name in PACKAGES},
         command=job.command,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

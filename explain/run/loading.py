@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -65,24 +65,25 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
 def load_batches(
     source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int
 ) -> Iterator[list[Loaded]]:
-    """Batches of loaded images in order, read two batches ahead by threads; memory does not grow with the
-    data."""
-    with ThreadPoolExecutor(READERS) as pool:
-        waiting: deque[Future[Loaded]] = deque()
-        rest = iter(indices)
-        ahead = 3 * size
-        batch: list[Loaded] = []
+    """Batches of `size` loaded images in order, as `load_each`."""
+    batches = (indices[at : at + size] for at in range(0, len(indices), size))
+    return load_each(source, batches, classifier)
+
+
+def load_each(
+    source: ImageSource, batches: Iterable[Sequence[int]], classifier: Classifier, readers: int = READERS
+) -> Iterator[list[Loaded]]:
+    """The images of batches of indices, read two batches ahead by so many threads; memory does not grow with
+    the data."""
+    with ThreadPoolExecutor(readers) as pool:
+        waiting: deque[list[Future[Loaded]]] = deque()
+        rest = iter(batches)
         try:
             while True:
-                while len(waiting) < ahead and (index := next(rest, None)) is not None:
-                    waiting.append(pool.submit(load_image, source, index, classifier))
+                while len(waiting) < 3 and (batch := next(rest, None)) is not None:
+                    waiting.append([pool.submit(load_image, source, index, classifier) for index in batch])
                 if not waiting:
                     break
-                batch.append(waiting.popleft().result())
-                if len(batch) == size:
-                    yield batch
-                    batch = []
-            if batch:
-                yield batch
+                yield [loaded.result() for loaded in waiting.popleft()]
         finally:
             pool.shutdown(cancel_futures=True)
