@@ -53,6 +53,7 @@ from models.class_matching import ClassMatch, match_classes
 from models.class_names import must_differ, named_by_data, named_by_matching
 from models.class_order import UnclearOrder
 from models.classifier import ONE_OUTPUT, Classifier
+from models.data.remote_errors import Unreachable
 from models.data.source import ImageSource, Item
 from models.errors import Cancelled, UserError
 from models.foreign import require_access
@@ -321,7 +322,7 @@ def _complete(job: Job, progress: Callable[[Progress], None] | None, stop: Calla
                     f"{now.done} of {counted(now.total, 'image')} {be(now.done)} kept in '{out}': start the "
                     "same again to go on."
                 )
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, Cancelled, Unreachable):
         writer.flush()
         raise
     writer.flush()
