@@ -232,6 +232,24 @@ def test_a_container_of_azure_is_no_secret() -> None:
         must_be_plain("abfss://container:hush@account.dfs.core.windows.net/faces")
 
 
+def test_forms_of_a_page_take_urls_of_buckets_without_secrets() -> None:
+    from dashboard.page import folders, names_alone, without
+    from dashboard.session.run_command import run_words
+    from dashboard.session.training_jobs import command
+    from models.training.recipe import Recipe
+
+    given = {"name": "first", "model": "tiny_conv:toon_studios"}
+    assert "s3://faces/test" in run_words(given | {"data": " s3://faces/test "}, Path("runs"))
+    for url, line in (("s3://key:hush@faces", "before @"), ("https://host/x.csv", "on the command line")):
+        with pytest.raises(UserError, match=line):
+            run_words(given | {"data": url}, Path("runs"))
+        with pytest.raises(UserError, match=line):
+            command(given["model"], url, "first", Path("t"), Recipe())
+    hidden = folders(["s3://faces/secret/test", None])
+    assert without("images in 's3://faces/secret/test'", hidden) == "images in 'secret/test'"
+    assert "faces" not in names_alone("Nothing is at 's3://faces/secret/test.csv': check.")
+
+
 # -- what cannot be reached --------------------------------------------------------------------------------
 
 

@@ -50,11 +50,13 @@ class RemoteFiles:
         self._blocks: LRUCache[str, Blocks] = LRUCache(OPENED)
         self._lock = threading.RLock()
         self._systems: dict[int, Any] = {}
+        self._missing: tuple[str, Exception] = "", FileNotFoundError()  # the last one, and why
 
     def must_be_there(self, url: str) -> None:
         """Raises UserError where there is neither a file nor a folder."""
         if self.entry(url) is None:
-            raise refused(url, FileNotFoundError())
+            missing, why = self._missing
+            raise refused(url, why if missing == url else FileNotFoundError())
 
     def entry(self, url: str, whole: bool = False) -> Entry | None:
         """The file or folder; None where there is none. `whole`: with its size and stamp, for which servers
@@ -78,8 +80,8 @@ class RemoteFiles:
 
         try:
             about = self._do(url, ask)
-        except FileNotFoundError:
-            about = {"type": "directory"}
+        except FileNotFoundError as error:
+            about, self._missing = {"type": "directory"}, (url, error)
         entry = _entry(about)
         if not entry.folder and about.get("mimetype") != "text/html":  # the list of a folder, as a page
             return entry
