@@ -16,6 +16,7 @@ from dashboard.server import one_app as one_app
 from dashboard.server.connections import limited
 from dashboard.server.uploads import only_uploads
 from explain.formatting import counted
+from models.data.location import is_url
 
 TEXT, PIECES, ALL = 10_000, 2_000, 100_000
 """Maximum characters of one text, items of a list, and characters of all texts of an event."""
@@ -145,11 +146,12 @@ def names_alone(message: str) -> str:
 
 
 def folders(paths: Iterable[Path | str | None]) -> tuple[str, ...]:
-    """The absolute folders of these paths, the longest first, so that no part of one is left over."""
-    parents = {str(Path(p).resolve().parent) for p in paths if p and str(p) not in ("", "-")} | {
-        str(Path.home()),
-        str(Path.cwd()),
-    }
+    """The absolute folders of these paths, and the buckets of URLs, the longest first, so that no part of one
+    is left over."""
+    named = [str(p) for p in paths if p and str(p) not in ("", "-")]
+    parents = {
+        "/".join(name.split("/")[:3]) if is_url(name) else str(Path(name).resolve().parent) for name in named
+    } | {str(Path.home()), str(Path.cwd())}
     return tuple(sorted((f for f in parents if len(f) > 1), key=len, reverse=True))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dashboard.session.page_data import checked_data
 from dashboard.session.training_jobs import SAFE
 from models.errors import UserError
 from models.trusted_code import names_code
@@ -74,6 +75,7 @@ def _options(values: Mapping[str, str], names: Sequence[str]) -> list[str]:
     model, data = (values.get(name, "").strip() for name in ("model", "data"))
     if not model or not data:
         raise UserError("A run needs a model and data: a folder, a table, or a data set's name.")
+    checked_data(data)
     if names_code(model):
         raise UserError(f"'{model}' is code, which a page does not run: start it on the command line.")
     words = []

@@ -18,6 +18,7 @@ from explain.analysis.run_numbers import worst_row
 from explain.run.images import original
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
+from models.data.location import is_url
 from models.errors import UserError
 from models.faces.boxes import FaceBox
 from models.faces.crop import FaceCrop, FaceRequest, chosen
@@ -81,6 +82,11 @@ class Subjects:
         if owner and not self.run.may_read_data:
             return (
                 f"This run was not made here: its images in '{root}' are read only after serve --allow-data."
+            )
+        if owner and is_url(root):
+            return (
+                f"The image cannot be read at '{root}' (it is gone, or the server does not answer): the maps "
+                "of the run are shown; live maps need the image."
             )
         where = f"at '{root}'" if owner else "here"
         return f"The image is not {where} any more: the maps of the run are shown; live maps need the image."

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from dashboard.session.page_data import checked_data
 from models.errors import UserError
 from models.program import typed
 from models.training.augment import Augmentation
@@ -42,7 +43,7 @@ def command(
         "--model",
         model.strip(),
         "--data",
-        data.strip(),
+        checked_data(data),
         "--out",
         str(folder / f"{name}.safetensors"),
     ]

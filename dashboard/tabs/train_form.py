@@ -8,6 +8,7 @@ import gradio as gr
 
 from dashboard.session.training_jobs import command, recipe_of
 from models.data.kind import DataRequest
+from models.data.location import is_url
 from models.data.open import open_data
 from models.data.registry import kind_of
 from models.domains import DOMAINS
@@ -115,6 +116,8 @@ class TrainForm:
 def found_task(data: str, image_col: str, label_col: str) -> str:
     """The task of data, as it shows; one class per image where it cannot be read, which the training says."""
     columns = image_col.strip() or None, label_col.strip() or None
+    if is_url(data.strip()):
+        return "classes"  # nothing is listed or read at a URL while a form is filled in
     try:
         if kind_of(DataRequest(data.strip(), "train", *columns)).name == "folder":
             return "classes"  # folders of classes: large ones are not listed for this

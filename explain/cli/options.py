@@ -83,7 +83,8 @@ Data = Annotated[
     typer.Option(
         help="Labeled images: a folder with one subfolder per class, or with metadata.csv; a .csv, .jsonl, "
         ".txt or .parquet table; Parquet files of images; .tar shards; toon_faces; toon_studios (drawn faces "
-        "with a shortcut); toon_attributes (drawn faces with 14 labels); or torchvision:NAME."
+        "with a shortcut); toon_attributes (drawn faces with 14 labels); or torchvision:NAME. Folders, "
+        "tables, Parquet and shards may be URLs, such as s3://bucket/folder."
     ),
 ]
 TrainingLimit = Annotated[

@@ -265,7 +265,7 @@ def _complete(
                         f"{now.done} of {counted(now.total, 'image')} {be(now.done)} kept in '{out}': start "
                         "the same again to go on."
                     )
-        except (KeyboardInterrupt, Cancelled):
+        except (KeyboardInterrupt, Cancelled, UserError):  # of a server, say, that does not answer
             writer.flush()
             raise
     writer.flush()

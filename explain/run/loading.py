@@ -13,6 +13,7 @@ from torch import Tensor
 from explain.render import jpeg_bytes
 from explain.run.image_stats import facts
 from models.classifier import Classifier
+from models.data.remote_errors import Unreachable
 from models.data.source import ImageSource
 from models.preprocessing import as_tensor
 
@@ -35,7 +36,8 @@ class Loaded:
 
 
 def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loaded:
-    """Decode, crop and make the thumbnail: of what the network sees, so that maps lie on it exactly."""
+    """Decode, crop and make the thumbnail: of what the network sees, so that maps lie on it exactly. Raises
+    `Unreachable` where the images' server does not answer."""
     stamp = source.stamp(index)
     try:
         picture = source.load(index)
@@ -45,6 +47,8 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
             if source.regions
             else []
         )
+    except Unreachable:  # it says nothing about this image
+        raise
     except Exception as error:  # an image that breaks a decoder must not end a run of a million
         return Loaded(
             index, stamp, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -74,13 +78,14 @@ def load_each(
     source: ImageSource, batches: Iterable[Sequence[int]], classifier: Classifier, readers: int = READERS
 ) -> Iterator[list[Loaded]]:
     """The images of batches of indices, read two batches ahead by so many threads; memory does not grow with
-    the data."""
+    the data. Raises `Unreachable` where the images' server does not answer any more."""
     with ThreadPoolExecutor(readers) as pool:
         waiting: deque[list[Future[Loaded]]] = deque()
         rest = iter(batches)
         try:
             while True:
                 while len(waiting) < 3 and (batch := next(rest, None)) is not None:
+                    source.prepare(batch)
                     waiting.append([pool.submit(load_image, source, index, classifier) for index in batch])
                 if not waiting:
                     break

@@ -13,6 +13,7 @@ from torch import Tensor
 from explain.network.hooks import logits
 from models.classifier import Classifier
 from models.data.images import UnreadableImage
+from models.data.remote_errors import Unreachable
 from models.data.source import ImageSource, label_set
 from models.multi_label import is_multi_label
 from models.output_matching import true_numbers
@@ -124,11 +125,15 @@ class Sample:
         return truth.mean(0), np.where(spread > 0, spread, 1)
 
     def read(self, rows: Sequence[int]) -> None:
-        """Predict further images. Those that cannot be read are counted, as in a run."""
+        """Predict further images. Those that cannot be read are counted, as in a run. Raises
+        `Unreachable`."""
         preprocessing, pictures = self.classifier.preprocessing, []
+        self.source.prepare(rows)
         for row in rows:
             try:
                 pictures.append((row, as_tensor(preprocessing.view(self.source.load(row)))))
+            except Unreachable:
+                raise
             except Exception as error:  # whatever a broken image does to a decoder
                 reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
                 self.unread, self.reason = self.unread + 1, reason
@@ -182,6 +187,7 @@ class Sample:
 
     def _load(self, geometry: Preprocessing, numbers: Sequence[int]) -> list[Tensor]:
         source = self.source.read_for(geometry)
+        source.prepare([self.rows[k] for k in numbers])
         try:
             return [as_tensor(geometry.view(source.load(self.rows[k]))) for k in numbers]
         except Exception as error:  # whatever an image that is gone or does not fit does to a decoder

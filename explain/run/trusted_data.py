@@ -12,6 +12,7 @@ from pathlib import Path
 
 from models.atomic import atomic
 from models.cache_folder import cache_folder
+from models.data.location import is_url
 from models.data.reopen import is_private
 
 FILE, MOST = "runs_with_data.json", 10_000
@@ -19,7 +20,8 @@ FILE, MOST = "runs_with_data.json", 10_000
 
 def fingerprint(root: str, ids: Iterable[str]) -> str:
     """Of the root of a run's data, and of every image that it names there."""
-    digest = hashlib.sha256(os.path.realpath(root).encode("utf-8", "surrogateescape"))
+    place = root if is_url(root) else os.path.realpath(root)
+    digest = hashlib.sha256(place.encode("utf-8", "surrogateescape"))
     for name in sorted(set(ids)):
         digest.update(b"\0" + name.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -45,7 +47,7 @@ def is_allowed(folder: Path, root: str, mine: str) -> bool:
 
 def is_inside(folder: Path, root: str) -> bool:
     """Whether the data lies in the run's own folder, as where both were sent together."""
-    return bool(root) and Path(root).resolve().is_relative_to(folder.resolve())
+    return bool(root) and not is_url(root) and Path(root).resolve().is_relative_to(folder.resolve())
 
 
 def _file() -> Path:

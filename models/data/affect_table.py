@@ -1,13 +1,12 @@
 """A table with image paths and two numbers per image: valence and arousal in [-1, 1]."""
 
-from pathlib import Path
-
 import pandas as pd
 import torch
 from torch import Tensor
 
 from models.counts import counted
 from models.data.files import FileSource
+from models.data.location import Location
 from models.data.paths import locate
 from models.data.source import Item, joined
 from models.data.table import IMAGE_COLUMNS, find_column, rows_of
@@ -19,7 +18,7 @@ class AffectTable(FileSource):
     """`values` (n, 2) float32. Rows without both numbers, or with one outside [-1, 1] (AffectNet writes -2
     for "uncertain"), are left out, and `note` counts them."""
 
-    def __init__(self, path: Path, image_col: str | None = None, split: str | None = None):
+    def __init__(self, path: Location, image_col: str | None = None, split: str | None = None):
         table = read_table(path)
         table = rows_of(table, split, path) if split else table
         image = find_column(table, image_col, IMAGE_COLUMNS, "--image-col", path)

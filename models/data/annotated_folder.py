@@ -5,10 +5,10 @@ The layout: https://huggingface.co/docs/datasets/image_dataset#imagefolder (colu
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from models.counts import counted
 from models.data.folder import HIDDEN, LINK, SPLITS, choose_split, hidden_note, images_below
+from models.data.location import Location, name_below
 from models.data.skipped import not_read
 from models.data.source import joined
 from models.data.table import LABEL_COLUMNS, TableSource, guessed_column
@@ -25,7 +25,7 @@ class AnnotatedFolder(TableSource):
 
     def __init__(
         self,
-        root: Path,
+        root: Location,
         image_col: str | None = None,
         label_col: str | None = None,
         split: str | None = None,
@@ -45,7 +45,7 @@ class AnnotatedFolder(TableSource):
         self.name = "/".join(filter(None, (root.resolve().name, part or split)))
         named, skipped = {item.id for item in self.items}, Counter[str]()
         images = images_below(file.parent, skipped)
-        extra = sum(path.relative_to(file.parent).as_posix() not in named for path in images)
+        extra = sum(name_below(path, file.parent) not in named for path in images)
         skipped[file.suffix.lower()] -= 1
         del skipped[LINK]
         hidden = skipped.pop(HIDDEN, 0)
@@ -61,11 +61,11 @@ class AnnotatedFolder(TableSource):
         )
 
 
-def metadata_file(folder: Path) -> Path | None:
+def metadata_file(folder: Location) -> Location | None:
     return next((folder / name for name in FILES if (folder / name).is_file()), None)
 
 
-def has_labels(path: Path, named: str | bool | None = None) -> bool:
+def has_labels(path: Location, named: str | bool | None = None) -> bool:
     """Whether `path` is a folder whose metadata, or those of its splits, name a label for each image.
     `named`: whether a column of labels is asked for."""
     if not path.is_dir():

@@ -1,5 +1,6 @@
 """Data sets of image files: their paths, how they are opened, and how a changed file is detected."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from PIL import Image
 from models.counts import counted
 from models.data.images import (
     LEVELS,
+    File,
     ImageFacts,
     UnreadableImage,
     about_image,
@@ -18,19 +20,12 @@ from models.data.images import (
     has_alpha,
     open_image,
 )
+from models.data.location import Location, each, stamp_of
+from models.data.read_ahead import ReadAhead, image_bytes
 from models.data.source import ImageSource
 
 LOOKED_AT = 256
 """Files, evenly spread, whose bit depth and orientation are read before a run."""
-
-
-def file_stamp(path: Path) -> str:
-    """Size and modification time of a file; empty where it is missing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ""
-    return f"{found.st_size}-{found.st_mtime_ns}"
 
 
 @dataclass(frozen=True)
@@ -48,14 +43,33 @@ class FileFacts:
 class FileSource(ImageSource):
     """Items whose id is a path below `base`."""
 
-    base: Path
+    base: Location
 
-    def path(self, index: int) -> Path:
+    def path(self, index: int) -> Location:
         return self.base / self.items[index].id
 
-    def file(self, index: int) -> Path | bytes:
+    def file(self, index: int) -> File:
         """The image's file, or its bytes. Raises `UnreadableImage` where the bytes cannot be read."""
+        path = self.path(index)
+        return path if isinstance(path, Path) else self._ahead.take(index, self._read)
+
+    def header(self, index: int) -> File:
+        """What is enough to read the header of the image. Raises `UnreadableImage`, as `file`."""
         return self.path(index)
+
+    def prepare(self, indices: Sequence[int]) -> None:
+        if not isinstance(self.base, Path):
+            self._ahead.begin(indices, self._read)
+
+    @cached_property
+    def _ahead(self) -> ReadAhead:
+        return ReadAhead()
+
+    def _read(self, index: int) -> bytes:
+        """The bytes of an image at a URL. Raises `UnreadableImage`, or `Unreachable`."""
+        path = self.path(index)
+        assert not isinstance(path, Path)
+        return image_bytes(path)
 
     def load(self, index: int) -> Image.Image:
         return open_image(
@@ -63,7 +77,7 @@ class FileSource(ImageSource):
         )
 
     def stamp(self, index: int) -> str:
-        return file_stamp(self.path(index))
+        return stamp_of(self.path(index))
 
     def _sample(self) -> list[int]:
         """Some items, evenly spread."""
@@ -72,7 +86,7 @@ class FileSource(ImageSource):
 
     @cached_property
     def facts(self) -> FileFacts:
-        found = [self._about(i) for i in self._sample()]
+        found = each(self._about, self._sample(), self.base)
         return FileFacts(
             len(found),
             max((each.bits for each in found), default=0),
@@ -83,17 +97,19 @@ class FileSource(ImageSource):
 
     def _about(self, index: int) -> ImageFacts:
         try:
-            return about_image(self.file(index))
+            return about_image(self.header(index))
         except UnreadableImage:
             return ImageFacts()
 
     def _opaque(self) -> int:
         """How many of the files looked at have no alpha."""
-        found = 0
-        for index in self._sample():
+
+        def is_opaque(index: int) -> bool:
             with suppress(UnreadableImage):
-                found += not has_alpha(self.file(index))
-        return found
+                return not has_alpha(self.header(index))
+            return False
+
+        return sum(each(is_opaque, self._sample(), self.base))
 
     @property
     def bits(self) -> int:  # type: ignore[override]

@@ -1,15 +1,15 @@
 """A folder with one subfolder per class; the same below train, validation or test."""
 
-import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 from models.counts import counted
 from models.data.copies import in_several_classes
 from models.data.files import FileSource
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage, is_image, open_image
+from models.data.location import Location, identity, name_below, walk
 from models.data.skipped import not_read, suffix_of
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
@@ -32,7 +32,7 @@ class FolderSource(FileSource):
     without images is a class too; `note` names it, and counts skipped files by their suffix, and images
     beside the subfolders."""
 
-    def __init__(self, root: Path, split: str | None = None):
+    def __init__(self, root: Location, split: str | None = None):
         if not root.is_dir():
             raise UserError(
                 f"No folder '{root}': give --data a folder with one subfolder a class, a table, or a data "
@@ -50,9 +50,7 @@ class FolderSource(FileSource):
         }
         self.classes = tuple(found)
         self.items = [
-            Item(file.relative_to(self.base).as_posix(), name)
-            for name, files in found.items()
-            for file in files
+            Item(name_below(file, self.base), name) for name, files in found.items() for file in files
         ]
         _must_be_classes(root, self.classes)
         if not self.items:
@@ -79,57 +77,59 @@ def hidden_note(count: int) -> str:
     return f"{count} hidden file{'s' * (count != 1)} (.name) not used" if count else ""
 
 
-def images_below(folder: Path, skipped: Counter[str]) -> list[Path]:
+def images_below(folder: Location, skipped: Counter[str]) -> list[Location]:
     """The images in a folder and below it, sorted; `skipped` counts other files by suffix."""
     return _images(folder, skipped, set())
 
 
-def _subfolders(root: Path) -> list[Path]:
+def _subfolders(root: Location) -> list[Location]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
-def _identity(folder: Path | str) -> tuple[int, int]:
-    """Device and inode: the same for every path to the folder."""
-    found = os.stat(folder)
-    return found.st_dev, found.st_ino
-
-
-def _own_folders(folders: list[Path]) -> dict[tuple[int, int], Path]:
+def _own_folders(folders: list[Location]) -> dict[Hashable, Location]:
     """Which of the folders of classes each folder on disk is read as: itself, rather than a link to it."""
-    return {_identity(folder): folder for folder in sorted(folders, key=Path.is_symlink, reverse=True)}
+    links_first = sorted(folders, key=lambda folder: folder.is_symlink(), reverse=True)
+    return {identity(folder): folder for folder in links_first}
 
 
-def _twice(base: Path, found: dict[str, list[Path]]) -> str:
+def _twice(base: Location, found: dict[str, list[Location]]) -> str:
     """Images that are in several classes, by links to files."""
-    links = [(file, name) for name, files in found.items() for file in files if file.is_symlink()]
-    classes: dict[Path, dict[str, Path]] = {}
+    links = [
+        (file, name)
+        for name, files in found.items()
+        for file in files
+        if isinstance(file, Path) and file.is_symlink()
+    ]
+    classes: dict[Path, dict[str, Location]] = {}
     for file, name in links:
         classes.setdefault(file.resolve(), {})[name] = file
     real = base.resolve()
     for file in classes:
-        if file.is_relative_to(real) and (parts := file.relative_to(real).parts)[0] in found:
+        if (
+            isinstance(real, Path)
+            and file.is_relative_to(real)
+            and (parts := file.relative_to(real).parts)[0] in found
+        ):
             classes[file].setdefault(parts[0], base.joinpath(*parts))
     several = [list(each.values()) for each in classes.values() if len(each) > 1]
-    shown = ", ".join(
-        " and ".join(path.relative_to(base).as_posix() for path in paths) for paths in several[:3]
-    )
+    shown = ", ".join(" and ".join(name_below(path, base) for path in paths) for paths in several[:3])
     count = f"{len(several)} image{'s' * (len(several) != 1)}"
     return f"{count} in several classes, by links, and counted in each ({shown})" if several else ""
 
 
-def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) -> list[Path]:
+def _images(folder: Location, skipped: Counter[str], visited: set[Hashable]) -> list[Location]:
     """The images below a folder, sorted; `skipped` counts other files by suffix. Of a file without a suffix
     the header is read. Links are followed, except to folders that were `visited`, those of other classes
     included."""
     images = []
-    for where, folders, files in os.walk(folder, followlinks=True):
-        if (there := _identity(where)) in visited:
+    for where, folders, files in walk(folder):
+        if (there := identity(where)) in visited:
             folders.clear()
             skipped[LINK] += 1
             continue
         visited.add(there)
         folders.sort()
-        seen = [Path(where, name) for name in sorted(files) if not name.startswith(".")]
+        seen = [where / name for name in sorted(files) if not name.startswith(".")]
         dotted = sum(name.startswith(".") for name in files)
         if dotted:
             skipped[HIDDEN] += dotted
@@ -142,7 +142,7 @@ def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) 
     return images
 
 
-def _is_picture(path: Path, named: set[str]) -> bool:
+def _is_picture(path: Location, named: set[str]) -> bool:
     """Of files without a suffix, and of arrays, the header is read. An array beside an image of the same name
     (`named`: names of images in its folder, without suffix) is something about this image: a mask, a map."""
     suffix = path.suffix.lower()
@@ -151,7 +151,7 @@ def _is_picture(path: Path, named: set[str]) -> bool:
     return suffix in SUFFIXES or (not suffix and is_image(path))
 
 
-def _loose(folders: set[Path], skipped: Counter[str]) -> int:
+def _loose(folders: set[Location], skipped: Counter[str]) -> int:
     """How many images lie in these folders themselves; `skipped` counts other files there."""
     loose = 0
     for path in (p for folder in folders for p in folder.iterdir()):
@@ -164,12 +164,12 @@ def _loose(folders: set[Path], skipped: Counter[str]) -> int:
     return loose
 
 
-def _table_beside(root: Path, classes: Sequence[str]) -> str:
+def _table_beside(root: Location, classes: Sequence[str]) -> str:
     """A hint at a table, where the one folder beside it is hardly a class."""
     return _table_hint(root) if len(classes) < 2 else ""
 
 
-def _table_hint(root: Path) -> str:
+def _table_hint(root: Location) -> str:
     """A phrase on a table beside the folders; empty where there is none."""
     tables = sorted(
         (p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")),
@@ -183,7 +183,7 @@ def _first_word(name: str) -> str:
     return SPLITS.get(re.split(r"[^a-z]", name.lower(), maxsplit=1)[0], "")
 
 
-def _must_be_classes(root: Path, names: Sequence[str]) -> None:
+def _must_be_classes(root: Location, names: Sequence[str]) -> None:
     """Raises UserError for folders such as train_images and test_images beside a table: they are parts, and
     the table holds the labels."""
     if len(names) > 1 and all(map(_first_word, names)) and (hint := _table_hint(root)):
@@ -193,7 +193,7 @@ def _must_be_classes(root: Path, names: Sequence[str]) -> None:
         )
 
 
-def choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
+def choose_split(root: Location, wanted: str | None) -> tuple[Location, str | None, list[str]]:
     """The folder of the split, its name, and folders beside the splits, which are not used.
 
     One folder with the name of a split may be a class; two or more are splits, whatever is beside them.
@@ -216,7 +216,7 @@ def choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list
     return parts[key], parts[key].name, [p.name for p in folders if p not in splits]
 
 
-def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[str]) -> str:
+def _nothing_found(root: Location, found: dict[str, list[Location]], skipped: Counter[str]) -> str:
     suffixes = Counter(p.suffix.lower() for p in root.iterdir())
     loose = sum(suffixes[suffix] for suffix in SUFFIXES)
     if suffixes[".arrow"]:
@@ -230,7 +230,8 @@ def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[st
             "a folder of its name."
         )
     unread = f" {not_read(skipped)}." if skipped else ""
-    if (array := next(root.rglob(f"*{ARRAY}"), None)) is not None:
+    found_arrays: Iterator[Location] = root.rglob(f"*{ARRAY}")
+    if (array := next(found_arrays, None)) is not None:
         unread += _why_unreadable(array, root)
     return (
         f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with "
@@ -238,10 +239,10 @@ def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[st
     )
 
 
-def _why_unreadable(path: Path, root: Path) -> str:
+def _why_unreadable(path: Location, root: Location) -> str:
     """A sentence on why a file is no image; empty where it is one."""
     try:
         open_image(path)
     except UnreadableImage as error:
-        return f" {path.relative_to(root)}: {error}."
+        return f" {name_below(path, root)}: {error}."
     return ""

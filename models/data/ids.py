@@ -1,23 +1,23 @@
 """Find the images of a table that names them by ids, without folder or suffix: `00173` for
 `images/00173.png`."""
 
-import os
 import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from models.counts import be, counted
 from models.data.images import ARRAY, REFUSED, SUFFIXES, is_image
+from models.data.location import Location, identity, name_below, walk
 from models.data.paths import Located
+from models.data.remote_path import RemotePath
 from models.errors import UserError
 
 MAX_FILES = 2_000_000  # that are looked at
 FOLDERS = ("images", "image", "imgs", "img", "pictures", "photos")
 
 
-def locate_ids(table: Path, ids: Sequence[str]) -> Located | None:
+def locate_ids(table: Location, ids: Sequence[str]) -> Located | None:
     """The images that are called as the ids, in any folder below the table's, or else below a folder beside
     it; None where there is none. If folders are called as the table (`train.csv`: `train`, or
     `train_images`), only images below them count; of several images of one id, the one beside the table, or
@@ -26,14 +26,15 @@ def locate_ids(table: Path, ids: Sequence[str]) -> Located | None:
     Raises UserError for an id that several images have.
     """
     folder = table.resolve().parent
-    for base, left_out in ((folder, None), (folder.parent, folder)):
+    places: list[tuple[Location, Location | None]] = [(folder, None), (folder.parent, folder)]
+    for base, left_out in places[:1] if isinstance(folder, RemotePath) else places:  # not all of a bucket
         found = _called_as(base, set(ids), left_out)
         if found:
             return _located(base, ids, _usual(_of_this_table(found, table.stem)), table)
     return None
 
 
-def _called_as(base: Path, ids: set[str], left_out: Path | None) -> dict[str, list[str]]:
+def _called_as(base: Location, ids: set[str], left_out: Location | None) -> dict[str, list[str]]:
     """Id -> paths below `base` of the images that have it as their name."""
     wanted = defaultdict(list)
     for name in ids:
@@ -47,23 +48,22 @@ def _called_as(base: Path, ids: set[str], left_out: Path | None) -> dict[str, li
     return {name: _best(paths) for name, paths in found.items()}
 
 
-def _images(base: Path, left_out: Path | None) -> Iterator[tuple[str, str]]:
+def _images(base: Location, left_out: Location | None) -> Iterator[tuple[str, str]]:
     """(path, path without suffix) of every file below `base` that may be an image; links are followed
     once."""
     visited, looked_at = set(), 0
-    for where, folders, files in os.walk(base, followlinks=True):
-        status = os.stat(where)
-        if (status.st_dev, status.st_ino) in visited or Path(where) == left_out:
+    for where, folders, files in walk(base):
+        if (there := identity(where)) in visited or where == left_out:
             folders.clear()
             continue
-        visited.add((status.st_dev, status.st_ino))
+        visited.add(there)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
         looked_at += len(files)
         if looked_at > MAX_FILES:
             raise UserError(
                 f"More than {MAX_FILES:,} files are below '{base}': write paths with suffix into the table."
             )
-        below = Path(where).relative_to(base).as_posix()
+        below = name_below(where, base)
         for name in sorted(files):
             stem, suffix = posixpath.splitext(name)
             if suffix.lower() in (*SUFFIXES, ARRAY, *REFUSED, ""):
@@ -105,7 +105,7 @@ def _first_word(name: str) -> str:
     return re.split(r"[^a-z0-9]", name.lower())[0]
 
 
-def _located(base: Path, ids: Sequence[str], found: dict[str, list[str]], table: Path) -> Located:
+def _located(base: Location, ids: Sequence[str], found: dict[str, list[str]], table: Location) -> Located:
     if several := next((name for name, paths in found.items() if len(paths) > 1), None):
         both = " and ".join(f"'{path}'" for path in found[several][:3])
         raise UserError(

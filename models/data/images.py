@@ -10,7 +10,11 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.data import arrays
+from models.data.remote_path import RemotePath
 from models.errors import UserError
+
+File = Path | RemotePath | bytes
+"""A file, or all of its bytes."""
 
 
 def _reads_heic() -> bool:
@@ -106,7 +110,7 @@ class UnreadableImage(UserError):
 
 
 def open_image(
-    file: Path | bytes,
+    file: File,
     max_pixels: int = MAX_PIXELS,
     exif: str = "apply",
     bits: int = 0,
@@ -135,9 +139,7 @@ def open_image(
         raise UnreadableImage(f"cannot be decoded ({str(error)[:100] or type(error).__name__})") from error
 
 
-def _decoded(
-    file: Path | bytes, max_pixels: int, exif: str, bits: int, white: float, alpha: bool
-) -> Image.Image:
+def _decoded(file: File, max_pixels: int, exif: str, bits: int, white: float, alpha: bool) -> Image.Image:
     with _opened(file) as image:
         width, height = image.size
         _must_fit(width, height, max_pixels)
@@ -151,11 +153,11 @@ def _decoded(
         return upright.convert("RGBA" if alpha else "RGB")
 
 
-def _opened(file: Path | bytes) -> Image.Image:
+def _opened(file: File) -> Image.Image:
     """The image with its header read. Raises `UnreadableImage` for anything but a regular file: reading a
     pipe or a device might never end."""
-    if isinstance(file, bytes):
-        return Image.open(io.BytesIO(file), formats=FORMATS)
+    if not isinstance(file, Path):
+        return Image.open(_stream(file), formats=FORMATS)
     _must_be_regular(file)
     return Image.open(file, formats=FORMATS)
 
@@ -178,14 +180,15 @@ def _has_pages(image: Any) -> bool:
     return False
 
 
-def _stream(file: Path | bytes) -> BinaryIO:
+def _stream(file: File) -> BinaryIO:
     if isinstance(file, bytes):
         return io.BytesIO(file)
-    _must_be_regular(file)
+    if isinstance(file, Path):
+        _must_be_regular(file)
     return file.open("rb")
 
 
-def _of_array(file: Path | bytes, max_pixels: int, bits: int, white: float, alpha: bool) -> Image.Image:
+def _of_array(file: File, max_pixels: int, bits: int, white: float, alpha: bool) -> Image.Image:
     """The image of a `.npy` file. Raises `UnreadableImage`, or UserError, for all that is none, with the name
     of the format where it is a known one; and for one with alpha, unless `alpha` is wanted: other things are
     stored so, too."""
@@ -209,9 +212,9 @@ def _of_array(file: Path | bytes, max_pixels: int, bits: int, white: float, alph
     return Image.fromarray(np.ascontiguousarray(values)).convert("RGBA" if alpha else "RGB")
 
 
-def _named_format(file: Path | bytes, start: bytes) -> str:
+def _named_format(file: File, start: bytes) -> str:
     """The reason why a file that Pillow does not know is not read; `start`: its first 132 bytes."""
-    if start[128:] == b"DICM" or (isinstance(file, Path) and file.suffix.lower() in DICOM):
+    if start[128:] == b"DICM" or (not isinstance(file, bytes) and file.suffix.lower() in DICOM):
         return f"DICOM: {DICOM_REMEDY}"
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         return f"HEIC: {HEIC_REMEDY}"
@@ -231,7 +234,7 @@ def _must_fit(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: File) -> bool:
     """Whether the file's header is that of an image of a known format, whatever its name."""
     try:
         with _opened(path):
@@ -242,7 +245,7 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def _is_array(path: Path) -> bool:
+def _is_array(path: File) -> bool:
     try:
         with _stream(path) as stream:
             arrays.read_header(stream)
@@ -261,7 +264,7 @@ class ImageFacts(NamedTuple):
     rounded: bool = False
 
 
-def about_image(file: Path | bytes) -> ImageFacts:
+def about_image(file: File) -> ImageFacts:
     """Nothing of all this for a file that cannot be read."""
     try:
         with _opened(file) as image:
@@ -288,7 +291,7 @@ def _is_deep_color(image: Any) -> bool:
     return any(isinstance(part, str) and ";16" in part for part in parts)
 
 
-def has_alpha(file: Path | bytes) -> bool:
+def has_alpha(file: File) -> bool:
     """Whether the header of an image says that it has alpha, or a transparent color. False for a file that
     cannot be read."""
     try:
@@ -304,7 +307,7 @@ def has_alpha(file: Path | bytes) -> bool:
         return False
 
 
-def _about_array(file: Path | bytes) -> ImageFacts:
+def _about_array(file: File) -> ImageFacts:
     try:
         with _stream(file) as stream:
             header = arrays.read_header(stream)

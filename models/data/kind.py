@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
+from models.data.location import Location, located
 from models.data.source import ImageSource
 from models.data.votes import VoteColumns
 
@@ -30,9 +31,10 @@ class DataRequest:
     labels_as: str = ""
     votes: VoteColumns | None = None
 
-    @property
-    def path(self) -> Path:
-        return Path(self.text).expanduser()
+    @cached_property
+    def path(self) -> Location:
+        """Raises UserError for a URL that cannot be used (`models.data.location.located`)."""
+        return located(self.text)
 
     @property
     def is_table(self) -> bool:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 
 from models.counts import counted
 from models.data.labels import class_labels
+from models.data.location import Location
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 
@@ -69,7 +69,7 @@ class SetReading:
 
 
 def column_labels(
-    cells: pd.Series, column: str, path: Path, known: Sequence[str] = (), labels_as: str = ""
+    cells: pd.Series, column: str, path: Location, known: Sequence[str] = (), labels_as: str = ""
 ) -> RowLabels:
     """The labels in a column: one class a cell, or sets where cells show several, or `labels_as` says so; an
     empty cell is then a row with none of the labels.
@@ -134,7 +134,7 @@ def as_list(cell: Any, known: frozenset[str] = frozenset()) -> list[Any] | None:
     ]
 
 
-def one_each(cells: pd.Series, column: str, path: Path) -> pd.Series:
+def one_each(cells: pd.Series, column: str, path: Location) -> pd.Series:
     """Cells of one class each: lists of one are their one value, and empty lists are left out. Raises
     UserError for lists of several values, and for objects."""
     if not any(isinstance(cell, (*LISTS, dict)) for cell in cells):

@@ -3,14 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
+from models.data.location import Location
 from models.errors import UserError
 
 
-def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
+def class_labels(cells: pd.Series, column: str, path: Location) -> pd.Series:
     """Cells of one label each (without empty ones) as names of classes: whole numbers, of a float column or
     as text, lose their '.0', and surrounding spaces are removed.
 

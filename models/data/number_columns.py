@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from models.affect import AXES
 from models.counts import counted
 from models.data.label_sets import as_list
 from models.data.labels import measured
+from models.data.location import Location
 from models.errors import UserError
 from models.task_names import REGRESSION, SINGLE
 
@@ -47,7 +47,7 @@ def find_numbers(
     wanted: str | None,
     usual: str | None,
     besides: Sequence[str],
-    path: Path,
+    path: Location,
     labels_as: str = "",
 ) -> RowNumbers | None:
     """The numbers of a table: of the columns that `--label-col` names (`wanted`, several with commas), or of
@@ -88,7 +88,7 @@ def _wanted(
     wanted: str | None,
     usual: str | None,
     besides: Sequence[str],
-    path: Path,
+    path: Location,
     labels_as: str,
 ) -> list[str]:
     """Names of columns; an exact name comes before one that is taken apart at its commas."""
@@ -118,7 +118,7 @@ def _wanted(
     return found
 
 
-def _numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> tuple[pd.DataFrame, list[str]]:
+def _numbers(table: pd.DataFrame, columns: Sequence[str], path: Location) -> tuple[pd.DataFrame, list[str]]:
     """A column for each number, NaN where a cell has none, and their names: lists of one column are
     numbered."""
     if len(columns) > 1 or not any(as_list(cell) is not None for cell in table[columns[0]].dropna()):
@@ -158,7 +158,7 @@ def _are_measured(table: pd.DataFrame) -> bool:
     return len(known) == len(found) > 0 and measured(pd.concat(known))
 
 
-def _require_numbers_alone(table: pd.DataFrame, path: Path) -> None:
+def _require_numbers_alone(table: pd.DataFrame, path: Location) -> None:
     """Raises UserError for a column of measured numbers among which a few cells are none: whether these are
     mistakes, or all are names of classes, cannot be known."""
     for name in table.columns:

@@ -1,13 +1,13 @@
 """Labels that are one column of 0 and 1 per class."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from models.counts import counted, plural
 from models.data.label_sets import RowLabels
+from models.data.location import Location
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 
@@ -34,7 +34,7 @@ def _numbers(cells: pd.Series) -> pd.Series:
 
 
 def one_hot_labels(
-    table: pd.DataFrame, columns: Sequence[str], besides: Sequence[str], path: Path, labels_as: str = ""
+    table: pd.DataFrame, columns: Sequence[str], besides: Sequence[str], path: Location, labels_as: str = ""
 ) -> RowLabels:
     """The columns that are 1, for each row that is not empty: its class, where exactly one is 1 in every row;
     otherwise, or where `labels_as` says so, sets, in the order of the columns.
@@ -58,7 +58,7 @@ def one_hot_labels(
     return RowLabels(names, filled.index, f"{counted(len(columns), 'column')} of 0 and 1 ({shown}){unknown}")
 
 
-def _not_one_each(table: pd.DataFrame, filled: pd.DataFrame, path: Path) -> str:
+def _not_one_each(table: pd.DataFrame, filled: pd.DataFrame, path: Location) -> str:
     several, none = int((filled.sum(axis=1) > 1).sum()), int((filled.sum(axis=1) == 0).sum())
     many = (
         f"{several:,} of {counted(len(filled), 'row')} {plural(several, 'has', 'have')} several"
@@ -73,7 +73,7 @@ def _not_one_each(table: pd.DataFrame, filled: pd.DataFrame, path: Path) -> str:
     )
 
 
-def _must_not_be_unknown(table: pd.DataFrame, besides: Sequence[str], path: Path) -> None:
+def _must_not_be_unknown(table: pd.DataFrame, besides: Sequence[str], path: Location) -> None:
     """Raises UserError for a column of -1, 0 and 1, as CheXpert marks what is uncertain: without it the
     labels would be those of the other columns alone."""
     odd = [name for name in table.columns if name not in besides and _holds(table[name], (-1, 0, 1))]

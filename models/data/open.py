@@ -11,7 +11,9 @@ from models.counts import counted
 from models.data.folder import SPLITS
 from models.data.holdout import held_out
 from models.data.kind import DataRequest
-from models.data.registry import kind_of
+from models.data.location import is_url
+from models.data.registry import REGISTERED, kind_of
+from models.data.remote_path import RemotePath
 from models.data.source import ImageSource, Item, NoParts, Subset, has_numbers, joined
 from models.data.votes import VoteColumns
 from models.errors import UserError
@@ -44,6 +46,8 @@ def open_data(
         raise UserError(f"Labels are read as {' or '.join(map(repr, TASKS))}, not as '{labels_as}'.")
     request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known), labels_as, votes)
     kind = kind_of(request)
+    if is_url(spec) and kind.name not in REGISTERED and isinstance(request.path, RemotePath):
+        request.path.must_be_there()
     try:
         source = kind.open(request)
     except NoParts:

@@ -9,9 +9,10 @@ from abc import abstractmethod
 from pathlib import Path
 
 from models.data.arrays import MAX_BYTES
-from models.data.files import FileSource, file_stamp
+from models.data.files import FileSource
 from models.data.folder import PREFERRED, SPLITS
 from models.data.images import UnreadableImage
+from models.data.location import Location, stamp_of
 from models.data.source import NoParts, NoSuchPart
 from models.errors import UserError
 
@@ -20,21 +21,30 @@ ARCHIVES = (".tar", ".parquet")
 
 
 class PackedSource(FileSource):
-    """Items whose bytes are read by `file(index)`. `files`: the larger files below `base`."""
+    """Items whose bytes are read by `member(index)`. `files`: the larger files below `base`."""
 
-    files: list[Path]
+    files: list[Location]
 
     @abstractmethod
-    def file(self, index: int) -> bytes:
+    def member(self, index: int) -> bytes:
         """The bytes of the image's file. Raises `UnreadableImage` where they cannot be read."""
 
-    def path(self, index: int) -> Path:
+    def file(self, index: int) -> bytes:
+        return self.member(index) if isinstance(self.base, Path) else self._ahead.take(index, self.member)
+
+    def header(self, index: int) -> bytes:
+        return self.member(index)
+
+    def _read(self, index: int) -> bytes:
+        return self.member(index)
+
+    def path(self, index: int) -> Location:
         """The larger file that holds the image."""
         parts = within(self.items[index].id)
         return self.base / parts[0] if parts else self.base
 
     def stamp(self, index: int) -> str:
-        return file_stamp(self.path(index))
+        return stamp_of(self.path(index))
 
 
 def within(item_id: str) -> tuple[str, str] | None:
@@ -63,7 +73,7 @@ def is_safe_name(name: str) -> bool:
 # -- which files, and which split they belong to -----------------------------------------------------------
 
 
-def packed_files(path: Path, suffix: str) -> list[Path]:
+def packed_files(path: Location, suffix: str) -> list[Location]:
     """The files of this suffix that are the data at `path`: the file itself, those in a folder, or those in
     its subfolders; none where the folder holds other subfolders (classes), beside which such a file is
     something else."""
@@ -80,7 +90,7 @@ def packed_files(path: Path, suffix: str) -> list[Path]:
     return sorted(found)
 
 
-def _directly(folder: Path, suffix: str) -> list[Path]:
+def _directly(folder: Location, suffix: str) -> list[Location]:
     return [
         p
         for p in folder.iterdir()
@@ -88,7 +98,9 @@ def _directly(folder: Path, suffix: str) -> list[Path]:
     ]
 
 
-def choose_files(path: Path, files: list[Path], split: str | None) -> tuple[list[Path], str | None]:
+def choose_files(
+    path: Location, files: list[Location], split: str | None
+) -> tuple[list[Location], str | None]:
     """The files of a split, and its name. A file belongs to a split by its folder (`train/0.tar`) or by the
     first word of its name (`train-00000-of-00002.parquet`). Without a wish, test, otherwise validation, of
     data that has several.
@@ -110,7 +122,7 @@ def choose_files(path: Path, files: list[Path], split: str | None) -> tuple[list
     return [file for file in files if of[file] == key], key
 
 
-def _split_of(path: Path, file: Path) -> str:
+def _split_of(path: Location, file: Location) -> str:
     word = re.match(r"[A-Za-z]*", file.name)
     folder = file.parent.name.lower() if file.parent != path else ""
     return SPLITS.get(folder, "") or SPLITS.get(word.group().lower() if word else "", "")

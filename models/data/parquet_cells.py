@@ -6,15 +6,14 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from cachetools import LRUCache
 
-from models.data.files import file_stamp
 from models.data.images import UnreadableImage
+from models.data.location import Location, seekable, stamp_of
 
 ROWS = 16  # decoded at a time
 KEPT_BYTES = 128 * 2**20  # of decoded rows, for each file that is read
@@ -25,9 +24,9 @@ class CellReader:
     """Reads forward through a row group, and begins it again for a row that it has passed and no longer
     keeps. Safe to be used by several threads."""
 
-    def __init__(self, file: Path, column: str):
+    def __init__(self, file: Location, column: str):
         """`column`: its name, or `name.field` of a struct."""
-        self._file, self._column = pq.ParquetFile(file, memory_map=False, pre_buffer=False), column
+        self._file, self._column = pq.ParquetFile(seekable(file), memory_map=False, pre_buffer=False), column
         about = self._file.metadata
         self._starts = [0]
         for i in range(about.num_row_groups):
@@ -69,14 +68,14 @@ class CellReader:
 
 
 @lru_cache(maxsize=READERS)
-def _reader(file: Path, column: str, stamp: str, process: int) -> CellReader:
+def _reader(file: Location, column: str, stamp: str, process: int) -> CellReader:
     """`stamp`: a changed file is opened again; `process`: processes must not share a file's position."""
     return CellReader(file, column)
 
 
-def read_cell(file: Path, column: str, row: int) -> Any:
+def read_cell(file: Location, column: str, row: int) -> Any:
     """Raises `UnreadableImage` for a row that is not there, and for a file that cannot be read."""
     try:
-        return _reader(file, column, file_stamp(file), os.getpid()).cell(row)
+        return _reader(file, column, stamp_of(file), os.getpid()).cell(row)
     except (OSError, pa.ArrowException, IndexError, StopIteration) as error:
         raise UnreadableImage(f"the Parquet file cannot be read ({type(error).__name__})") from error

@@ -7,7 +7,6 @@ The layout: https://huggingface.co/docs/hub/datasets-image and `datasets.Feature
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,10 +16,10 @@ import pyarrow.parquet as pq
 from models.counts import counted
 from models.data.arrays import MAX_BYTES
 from models.data.columns import grouping_columns
-from models.data.files import file_stamp
 from models.data.images import UnreadableImage
 from models.data.label_sets import RowLabels
 from models.data.labels import natural
+from models.data.location import Location, name_below, seekable, stamp_of
 from models.data.number_columns import RowNumbers, find_numbers
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.parquet_cells import read_cell
@@ -42,7 +41,7 @@ class ParquetImages(PackedSource):
 
     def __init__(
         self,
-        path: Path,
+        path: Location,
         image_col: str | None = None,
         label_col: str | None = None,
         split: str | None = None,
@@ -54,12 +53,12 @@ class ParquetImages(PackedSource):
         self.base = path if path.is_dir() else path.parent
         self.root = str(self.base.resolve())
         files, part = _chosen(path, split)
-        schemas = {file: _schema(file) for file in files}
+        self.files, schemas = files, {file: _schema(file) for file in files}
         self._column = _image_column(schemas[files[0]], image_col, path)
         self._labels = _label_columns(schemas[files[0]], label_col, self._column, path, labels_as)
         self.label_col = self._labels[0]
         _must_agree(schemas, self._column, self._labels)
-        rows = pd.concat([self._rows(file, schemas[file]) for file in files], ignore_index=True)
+        rows = pd.concat([self._rows(i, schemas[file]) for i, file in enumerate(files)], ignore_index=True)
         kept = rows_of(rows, split, path) if split and part is None else rows
         names = class_names(schemas[files[0]], self.label_col)
         self.name = "/".join(filter(None, (path.resolve().stem, part or split)))
@@ -83,7 +82,9 @@ class ParquetImages(PackedSource):
             numbers.note,
         )
 
-    def _take_labels(self, kept: pd.DataFrame, found: RowLabels, names: tuple[str, ...], path: Path) -> None:
+    def _take_labels(
+        self, kept: pd.DataFrame, found: RowLabels, names: tuple[str, ...], path: Location
+    ) -> None:
         """`names`: of the classes, by the schema. Raises UserError where no row has a label."""
         if not len(found.names):
             raise UserError(f"'{path}' has no row with a label in column '{self.label_col}'.")
@@ -102,8 +103,9 @@ class ParquetImages(PackedSource):
         )
         self.both_readings = found.both
 
-    def _rows(self, file: Path, schema: pa.Schema) -> pd.DataFrame:
-        """One row an image: its id and place, its label, and columns that may group images."""
+    def _rows(self, number: int, schema: pa.Schema) -> pd.DataFrame:
+        """One row an image of a file: its id and place, its label, and columns that may group images."""
+        file = self.files[number]
         others = [
             f.name
             for f in schema
@@ -114,15 +116,15 @@ class ParquetImages(PackedSource):
             table = _read(file, [*self._labels, *others])
         except UserError:  # long texts
             table = _read(file, self._labels)
-        where = file.relative_to(self.base).as_posix()
-        names = member_names(file, self._column, file_stamp(file))
+        where = name_below(file, self.base)
+        names = member_names(file, self._column, stamp_of(file))
         return table.assign(
-            **{_ID: [f"{where}/{name}" for name in names], _FILE: str(file), _ROW: range(len(table))}
+            **{_ID: [f"{where}/{name}" for name in names], _FILE: number, _ROW: range(len(table))}
         )
 
-    def file(self, index: int) -> bytes:
+    def member(self, index: int) -> bytes:
         place = self._table.iloc[index]
-        return cell_bytes(Path(place[_FILE]), self._column, int(place[_ROW]))
+        return cell_bytes(self.files[int(place[_FILE])], self._column, int(place[_ROW]))
 
     @property
     def metadata(self) -> pd.DataFrame | None:
@@ -135,7 +137,7 @@ class ParquetImages(PackedSource):
 _ID, _FILE, _ROW = "\0id", "\0file", "\0row"  # names that no column has
 
 
-def has_images(path: Path, image_col: str | None = None) -> bool:
+def has_images(path: Location, image_col: str | None = None) -> bool:
     """Whether a Parquet file, or the Parquet files in a folder, hold images as bytes."""
     try:
         files = packed_files(path, SUFFIX)
@@ -148,7 +150,7 @@ def has_images(path: Path, image_col: str | None = None) -> bool:
         return False
 
 
-def _chosen(path: Path, split: str | None) -> tuple[list[Path], str | None]:
+def _chosen(path: Location, split: str | None) -> tuple[list[Location], str | None]:
     """As `choose_files`; files that name no split may have a column that does."""
     files = packed_files(path, SUFFIX)
     if split and any(
@@ -158,14 +160,14 @@ def _chosen(path: Path, split: str | None) -> tuple[list[Path], str | None]:
     return choose_files(path, files, split)
 
 
-def _schema(file: Path) -> pa.Schema:
+def _schema(file: Location) -> pa.Schema:
     try:
-        return pq.read_schema(file)
+        return pq.read_schema(seekable(file))
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(file, error) from error
 
 
-def _unreadable(file: Path, error: Exception) -> UserError:
+def _unreadable(file: Location, error: Exception) -> UserError:
     return UserError(f"'{file}' cannot be read as Parquet ({str(error).splitlines()[0][:80]}).")
 
 
@@ -196,7 +198,7 @@ def _byte_columns(schema: pa.Schema) -> list[str]:
     return [str(f.name) for f in schema if _is_bytes(f.type)]
 
 
-def _image_column(schema: pa.Schema, wanted: str | None, path: Path) -> str:
+def _image_column(schema: pa.Schema, wanted: str | None, path: Location) -> str:
     found = _image_columns(schema)
     if wanted in (*found, *_byte_columns(schema)) or (not wanted and len(found) == 1):
         return wanted or found[0]
@@ -205,7 +207,7 @@ def _image_column(schema: pa.Schema, wanted: str | None, path: Path) -> str:
 
 
 def _label_columns(
-    schema: pa.Schema, wanted: str | None, image: str, path: Path, labels_as: str
+    schema: pa.Schema, wanted: str | None, image: str, path: Location, labels_as: str
 ) -> list[str]:
     """The one column of labels, or those of numbers, which commas separate."""
     parts = [part.strip() for part in (wanted or "").split(",") if part.strip()]
@@ -214,7 +216,7 @@ def _label_columns(
     return [_label_column(schema, wanted, image, path)]
 
 
-def _label_column(schema: pa.Schema, wanted: str | None, image: str, path: Path) -> str:
+def _label_column(schema: pa.Schema, wanted: str | None, image: str, path: Location) -> str:
     found = wanted if wanted in schema.names else None
     if wanted is None:
         # a column of one class each comes before columns of lists of them
@@ -229,7 +231,7 @@ def _label_column(schema: pa.Schema, wanted: str | None, image: str, path: Path)
     return found
 
 
-def _must_agree(schemas: dict[Path, pa.Schema], image: str, labels: Sequence[str]) -> None:
+def _must_agree(schemas: dict[Location, pa.Schema], image: str, labels: Sequence[str]) -> None:
     """Raises UserError for files of which one lacks a column, or numbers its classes in another way."""
     first, *others = schemas.items()
     for file, schema in others:
@@ -247,12 +249,12 @@ def _items(ids: pd.Series, found: RowLabels, classes: Sequence[str]) -> list[Ite
     return [Item.of_set(name, sets.get(row, ()), classes) for row, name in ids.items()]
 
 
-def _read(file: Path, columns: list[str]) -> pd.DataFrame:
+def _read(file: Location, columns: list[str]) -> pd.DataFrame:
     """Whole columns, a few rows at a time: what is small in the file may unpack to more than fits. Raises
     UserError."""
     found, size = [], 0
     try:
-        opened = pq.ParquetFile(file)
+        opened = pq.ParquetFile(seekable(file))
         if opened.metadata.num_rows > MAX_ROWS:
             raise UserError(
                 f"'{file}' has {counted(opened.metadata.num_rows, 'row')}: at most {MAX_ROWS:,} are read."
@@ -270,12 +272,12 @@ def _read(file: Path, columns: list[str]) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=64)
-def member_names(file: Path, column: str, stamp: str) -> tuple[str, ...]:
+def member_names(file: Location, column: str, stamp: str) -> tuple[str, ...]:
     """A name for each row, the same every time: the image's own path where each row has one and no two have
     the same, otherwise its number. In a file with several columns of images, and for bytes of another name,
     the column's name comes before it. `stamp` is the file's, so that a changed file is read again."""
     schema = _schema(file)
-    kind, rows = schema.field(column).type, min(pq.ParquetFile(file).metadata.num_rows, MAX_ROWS)
+    kind, rows = schema.field(column).type, min(pq.ParquetFile(seekable(file)).metadata.num_rows, MAX_ROWS)
     paths: list[Any] = []
     if pa.types.is_struct(kind):
         cells = _read(file, [f"{column}.path"])[column]
@@ -289,9 +291,9 @@ def member_names(file: Path, column: str, stamp: str) -> tuple[str, ...]:
     return tuple(f"{before}{name}" for name in (paths if named else range(rows)))
 
 
-def cell_bytes(file: Path, column: str, row: int) -> bytes:
+def cell_bytes(file: Location, column: str, row: int) -> bytes:
     """Raises `UnreadableImage` for an empty cell, and for a file that cannot be read."""
-    is_struct = pa.types.is_struct(_schema_of(file, file_stamp(file)).field(column).type)
+    is_struct = pa.types.is_struct(_schema_of(file, stamp_of(file)).field(column).type)
     value = read_cell(file, f"{column}.bytes" if is_struct else column, row)
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes) or not data:
@@ -301,21 +303,21 @@ def cell_bytes(file: Path, column: str, row: int) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _schema_of(file: Path, stamp: str) -> pa.Schema:
+def _schema_of(file: Location, stamp: str) -> pa.Schema:
     return _schema(file)
 
 
-def row_bytes(file: Path, name: str) -> bytes | None:
+def row_bytes(file: Location, name: str) -> bytes | None:
     """The bytes of the image of this name (`member_names`) within a Parquet file; None where it is not there.
     Raises UserError for a file that cannot be read."""
     schema = _schema(file)
     for column in dict.fromkeys((*_image_columns(schema), *_byte_columns(schema))):
-        place = _index(file, column, file_stamp(file)).get(name)
+        place = _index(file, column, stamp_of(file)).get(name)
         if place is not None:
             return cell_bytes(file, column, place)
     return None
 
 
 @lru_cache(maxsize=8)
-def _index(file: Path, column: str, stamp: str) -> dict[str, int]:
+def _index(file: Location, column: str, stamp: str) -> dict[str, int]:
     return {name: row for row, name in enumerate(member_names(file, column, stamp))}

@@ -8,6 +8,9 @@ from PIL import Image
 
 from models.data.images import open_image
 from models.data.kind import ReopenRequest
+from models.data.location import Location, is_url, located
+from models.data.read_ahead import image_bytes
+from models.data.remote_path import RemotePath
 from models.errors import UserError
 
 
@@ -29,14 +32,27 @@ def _file(request: ReopenRequest) -> Path | bytes | None:
 
     if (parts := within(request.item_id)) and (archive := _allowed(request, parts[0])) and archive.is_file():
         return _member(archive, parts[1])
-    return _allowed(request, request.item_id)
+    file = _allowed(request, request.item_id)
+    return image_bytes(file) if isinstance(file, RemotePath) else file
 
 
-def _allowed(request: ReopenRequest, name: str) -> Path | None:
+def _allowed(request: ReopenRequest, name: str) -> Location | None:
+    if is_url(request.root):
+        return _at_url(request, name)
     return Path(request.root, name) if request.trusted else below(request.root, name)
 
 
-def _member(archive: Path, name: str) -> bytes | None:
+def _at_url(request: ReopenRequest, name: str) -> RemotePath | None:
+    """The file of this id; None where it leads out of the root, and may not. It never leads to another
+    bucket, or host. Raises UserError for a root that cannot be used."""
+    root = located(request.root)
+    if not isinstance(root, RemotePath) or "\0" in name:
+        return None  # file://, which no run of ours has
+    inside = root / name
+    return inside if request.trusted or (inside.is_relative_to(root) and inside != root) else None
+
+
+def _member(archive: Location, name: str) -> bytes | None:
     """The bytes of an image within a larger file; its name is looked up there, and is never a path."""
     if archive.suffix.lower() == ".tar":
         from models.data.shards import member_bytes

@@ -6,7 +6,6 @@ The layout: `datasets.Features.arrow_schema`: a `ClassLabel` has the names of it
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow as pa
 from models.counts import counted
 from models.data.label_sets import LISTS, RowLabels, SetReading, column_labels, one_each
 from models.data.labels import distinct
+from models.data.location import Location
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 
@@ -39,7 +39,7 @@ def class_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
 
 
 def schema_labels(
-    cells: pd.Series, names: tuple[str, ...], path: Path, known: Sequence[str] = (), labels_as: str = ""
+    cells: pd.Series, names: tuple[str, ...], path: Location, known: Sequence[str] = (), labels_as: str = ""
 ) -> RowLabels:
     """The labels of a column; `names`: of its numbers, by the schema. Rows of the number -1 have no label.
 

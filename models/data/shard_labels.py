@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from models.counts import be, counted
 from models.data.label_sets import as_list, no_names, set_reading
 from models.data.labels import distinct
+from models.data.location import Location, size_of
 from models.data.number_columns import find_numbers
 from models.data.source import Item
 from models.errors import UserError
@@ -56,7 +56,10 @@ class KeyLabels:
 
 
 def key_labels(
-    values: Sequence[tuple[Path, Value | None]], names: Sequence[str], known: Sequence[str], labels_as: str
+    values: Sequence[tuple[Location, Value | None]],
+    names: Sequence[str],
+    known: Sequence[str],
+    labels_as: str,
 ) -> KeyLabels:
     """The labels of keys from (shard, value); `names`: of the numbers, where the classes have names. None is
     no label; an empty text or list is none of the labels where keys have sets, and otherwise no label.
@@ -88,7 +91,7 @@ def key_labels(
 
 
 def key_numbers(
-    values: Sequence[tuple[Path, Value | None]], label: str | None, labels_as: str
+    values: Sequence[tuple[Location, Value | None]], label: str | None, labels_as: str
 ) -> KeyLabels | None:
     """The numbers of keys, where they are asked for or some are not whole; None where labels are classes.
     `label`: what they are called, several with commas. Raises UserError as `find_numbers`."""
@@ -134,11 +137,11 @@ def json_value(text: str, wanted: str | None, key: str) -> Value | None:
     return str(value).strip() if isinstance(value, str) else value
 
 
-def class_names_beside(*folders: Path) -> tuple[str, ...]:
+def class_names_beside(*folders: Location) -> tuple[str, ...]:
     """The names in one of `NAMES` in these folders, in their order; () where there is none. Raises UserError
     for an empty line between names."""
     path = next((folder / name for folder in folders for name in NAMES if (folder / name).is_file()), None)
-    if path is None or path.stat().st_size > MAX_TEXT:
+    if path is None or (size_of(path) or 0) > MAX_TEXT:
         return ()
     lines = [line.strip() for line in path.read_text("utf-8-sig", "replace").rstrip().splitlines()]
     if "" in lines:
@@ -146,7 +149,7 @@ def class_names_beside(*folders: Path) -> tuple[str, ...]:
     return distinct(lines)
 
 
-def _one(value: Value | None, names: Sequence[str], file: Path) -> str | None:
+def _one(value: Value | None, names: Sequence[str], file: Location) -> str | None:
     """The class of a key with one; None for a key without a label. Raises UserError for several."""
     values = as_list(value) if isinstance(value, list) else [value]
     if values and len(values) > 1:
@@ -169,7 +172,7 @@ def _is_odd(value: Any) -> bool:
     return isinstance(value, list | dict)
 
 
-def _named(label: str | int | float, names: Sequence[str], file: Path) -> str:
+def _named(label: str | int | float, names: Sequence[str], file: Location) -> str:
     """A number's name, where the classes have names. Raises UserError where it has none."""
     if not names:
         return str(label)

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import BinaryIO
 
 from models.counts import counted
-from models.data.files import file_stamp
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage
 from models.data.labels import natural
+from models.data.location import Location, name_below, stamp_of
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
+from models.data.remote_path import RemotePath
 from models.data.shard_labels import (
     LABEL_KEYS,
     MAX_TEXT,
@@ -57,7 +57,7 @@ class Shard:
     """A shard's samples by their keys; members that were not read, by suffix; names that occur twice, and
     that lead out of the archive."""
 
-    file: Path
+    file: Location
     samples: dict[str, Sample] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     again: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class ShardSource(PackedSource):
 
     def __init__(
         self,
-        path: Path,
+        path: Location,
         image: str | None = None,
         label: str | None = None,
         split: str | None = None,
@@ -85,7 +85,7 @@ class ShardSource(PackedSource):
         self.root = str(self.base.resolve())
         files, part = choose_files(path, _files(path), split)
         self.name = f"{path.resolve().stem}/{part}" if part else path.resolve().stem
-        shards = [read_shard(file, file_stamp(file)) for file in files]
+        shards = [read_shard(file, stamp_of(file)) for file in files]
         names = class_names_beside(files[0].parent, self.base)
         found, missing = self._keys(shards, image, label)
         labels = _labels([(place[0], value) for _, place, value in found], names, known, label, labels_as)
@@ -116,11 +116,11 @@ class ShardSource(PackedSource):
 
     def _keys(
         self, shards: Sequence[Shard], image: str | None, label: str | None
-    ) -> tuple[list[tuple[str, tuple[Path, int, int], Value | None]], int]:
+    ) -> tuple[list[tuple[str, tuple[Location, int, int], Value | None]], int]:
         """(id, place, value of the label) of every key with an image, and how many have none."""
         found, missing = [], 0
         for shard in shards:
-            where = shard.file.relative_to(self.base).as_posix()
+            where = name_below(shard.file, self.base)
             with shard.file.open("rb") as stream:
                 for sample in shard.samples.values():
                     suffix, value = _image_of(sample, image, shard), _label(sample, label, stream)
@@ -131,7 +131,7 @@ class ShardSource(PackedSource):
                     found.append((f"{where}/{sample.key}{suffix}", place, value))
         return found, missing
 
-    def file(self, index: int) -> bytes:
+    def member(self, index: int) -> bytes:
         return _bytes(*self._places[index])
 
     def _contradictions(self) -> str:
@@ -143,31 +143,31 @@ class ShardSource(PackedSource):
         found: dict[bytes, dict[str, int]] = {}
         for i in (i for group in odd[:COMPARED] for i in group):
             with suppress(UnreadableImage):
-                found.setdefault(hashlib.sha256(self.file(i)).digest(), {})[self.items[i].label] = i
+                found.setdefault(hashlib.sha256(self.member(i)).digest(), {})[self.items[i].label] = i
         named = [(min(labels.values()), sorted(labels)) for labels in found.values() if len(labels) > 1]
         shown = ", ".join(f"{self.items[i].id} is {' and '.join(labels)}" for i, labels in named[:3])
         count = f"{len(named)} image{'s' * (len(named) != 1)}"
         return f"{count} under different labels in different shards ({shown})" if named else ""
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Location) -> list[Location]:
     if COMPRESSED.search(path.name) and path.is_file():
         raise UserError(f"'{path}' is compressed: decompress it to a .tar first (gunzip, unxz, unzstd).")
     return packed_files(path, SUFFIX)
 
 
-def has_shards(path: Path) -> bool:
+def has_shards(path: Location) -> bool:
     """Whether the data at `path` are tar shards."""
     return bool(path.is_file() and COMPRESSED.search(path.name)) or bool(packed_files(path, SUFFIX))
 
 
 @lru_cache(maxsize=4096)
-def read_shard(file: Path, stamp: str) -> Shard:
+def read_shard(file: Location, stamp: str) -> Shard:
     """Its keys in the order of the file; `stamp` is the file's, so that a changed shard is read again. Raises
     UserError for what is no tar archive, and for one that is cut off."""
     shard = Shard(file)
     try:
-        with tarfile.open(file, "r:") as archive:
+        with file.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             last = -1
             for member in archive:
                 if member.offset <= last or member.size < 0:
@@ -175,6 +175,8 @@ def read_shard(file: Path, stamp: str) -> Shard:
                 last = member.offset
                 if member.isreg() and not member.issparse():
                     _take(member, shard)
+    except UserError:  # of a server
+        raise
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, MemoryError) as error:
         raise UserError(
             f"'{file}' is no tar archive, or is cut off ({str(error)[:80] or type(error).__name__}): copy it "
@@ -232,7 +234,7 @@ def _label(sample: Sample, wanted: str | None, stream: BinaryIO) -> Value | None
 
 
 def _labels(
-    values: Sequence[tuple[Path, Value | None]],
+    values: Sequence[tuple[Location, Value | None]],
     names: Sequence[str],
     known: Sequence[str],
     label: str | None,
@@ -263,7 +265,7 @@ def _twice(shards: Sequence[Shard]) -> str:
     )
 
 
-def _nothing(path: Path, shards: Sequence[Shard], unlabeled: int, label: str | None) -> str:
+def _nothing(path: Location, shards: Sequence[Shard], unlabeled: int, label: str | None) -> str:
     if not unlabeled:
         kinds = not_read(sum((shard.skipped for shard in shards), Counter()))
         return f"'{path}' holds no images: {kinds or 'its shards are empty'}."
@@ -284,12 +286,10 @@ def _nothing(path: Path, shards: Sequence[Shard], unlabeled: int, label: str | N
     )
 
 
-def _bytes(file: Path, offset: int, size: int) -> bytes:
+def _bytes(file: Location, offset: int, size: int) -> bytes:
     must_be_small(size)
     try:
-        with file.open("rb") as shard:
-            shard.seek(offset)
-            data = shard.read(size)
+        data = _range(file, offset, size)
     except OSError as error:
         raise UnreadableImage(f"the shard cannot be read ({error.strerror or error})") from error
     if len(data) < size:
@@ -297,11 +297,19 @@ def _bytes(file: Path, offset: int, size: int) -> bytes:
     return data
 
 
-def member_bytes(file: Path, name: str) -> bytes | None:
+def _range(file: Location, offset: int, size: int) -> bytes:
+    if isinstance(file, RemotePath):
+        return file.read_range(offset, size)
+    with file.open("rb") as shard:
+        shard.seek(offset)
+        return shard.read(size)
+
+
+def member_bytes(file: Location, name: str) -> bytes | None:
     """The bytes of the image of this name within a shard; None where it is not there. Raises UserError for a
     shard that cannot be read."""
     folder, _, last = name.rpartition("/")
     stem, _, suffix = last.partition(".")
-    sample = read_shard(file, file_stamp(file)).samples.get(f"{folder}/{stem}" if folder else stem)
+    sample = read_shard(file, stamp_of(file)).samples.get(f"{folder}/{stem}" if folder else stem)
     place = sample.images.get(f".{suffix}") if sample else None
     return _bytes(file, *place) if place else None

@@ -116,6 +116,9 @@ class ImageSource(ABC):
     def load(self, index: int) -> Image.Image:
         """The picture, upright RGB; RGBA where `alpha` is set. Raises `UnreadableImage` with the reason."""
 
+    def prepare(self, indices: Sequence[int]) -> None:  # noqa: B027
+        """These images are loaded next: they begin to be read, where that takes waiting for a server."""
+
     @property
     def metadata(self) -> "pd.DataFrame | None":
         """Further columns of the data, one row per item in the order of `items`; None where there are
@@ -207,6 +210,9 @@ class DerivedSource(ImageSource):
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))
+
+    def prepare(self, indices: Sequence[int]) -> None:
+        self.source.prepare([int(self.kept[index]) for index in indices])
 
     def masks(self, index: int) -> np.ndarray:
         return self.source.masks(int(self.kept[index]))

@@ -16,6 +16,7 @@ from models.data.ids import locate_ids
 from models.data.images import ARRAY, REFUSED, SUFFIXES
 from models.data.label_sets import RowLabels, column_labels
 from models.data.labels import natural
+from models.data.location import Location
 from models.data.number_columns import RowNumbers, find_numbers
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
@@ -65,7 +66,7 @@ class TableSource(FileSource):
 
     def __init__(
         self,
-        path: Path,
+        path: Location,
         image_col: str | None = None,
         label_col: str | None = None,
         split: str | None = None,
@@ -159,7 +160,7 @@ def _others(columns: pd.DataFrame, found: _Labels) -> pd.DataFrame:
 
 
 def _find_labels(
-    image: str, known: Sequence[str], table: pd.DataFrame, wanted: str | None, path: Path, labels_as: str
+    image: str, known: Sequence[str], table: pd.DataFrame, wanted: str | None, path: Location, labels_as: str
 ) -> _Labels:
     """The columns of numbers or the column of labels, otherwise columns of 0 and 1, one a class. Raises
     UserError for none of them."""
@@ -181,7 +182,7 @@ def _find_labels(
 
 
 def _of_votes(
-    columns: VoteColumns, table: pd.DataFrame, label_col: str | None, path: Path, labels_as: str
+    columns: VoteColumns, table: pd.DataFrame, label_col: str | None, path: Location, labels_as: str
 ) -> _Labels:
     """Labels by the majority of people's votes. Raises UserError, as `read_votes`; and beside a column of
     labels, or another task than one class per image."""
@@ -196,7 +197,7 @@ def _of_votes(
     return _Labels(RowLabels(votes.labels, votes.labels.index), used, {}, columns.classes, votes=votes)
 
 
-def _named_images(images: pd.Series, read: RowLabels, path: Path) -> pd.DataFrame:
+def _named_images(images: pd.Series, read: RowLabels, path: Location) -> pd.DataFrame:
     """Columns `image` and `label` (both text) of the rows that have both, under the index of the row; of
     sets, one for each label, and one with an empty label for a row without any. Raises UserError where no row
     has both."""
@@ -247,7 +248,7 @@ def _left_out(size: int, named: pd.DataFrame, images: int, found: _Labels) -> st
     )
 
 
-def _located(path: Path, images: pd.Series, column: str, columns: Sequence[str]) -> Located:
+def _located(path: Location, images: pd.Series, column: str, columns: Sequence[str]) -> Located:
     """The files of paths, or of ids without a suffix. Raises UserError for a column that holds neither."""
     names = images.unique().tolist()
     suffixes = {Path(name.replace("\\", "/")).suffix.lower() for name in names[:100]}
@@ -307,7 +308,7 @@ def _two_spellings(classes: Sequence[str]) -> str:
     )
 
 
-def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
+def rows_of(table: pd.DataFrame, split: str, path: Location) -> pd.DataFrame:
     column = next((c for c in table.columns if str(c).lower() in SPLIT_COLUMNS), None)
     if column is None:
         raise NoParts(f"'{path}' has no column {' or '.join(SPLIT_COLUMNS)}: leave --split out, or add one.")
@@ -322,7 +323,7 @@ def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
 
 
 def find_column(
-    table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path
+    table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Location
 ) -> str:
     """The column that was named, otherwise the first of the usual names that exists. Raises UserError, which
     lists the columns."""

@@ -2,13 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from models.data.images import ARRAY, SUFFIXES, is_image
 from models.data.label_sets import set_reading
+from models.data.location import Location, readable
 from models.errors import UserError
 
 CSV = (".csv", ".tsv")
@@ -21,16 +21,18 @@ _HEADER = re.compile(
 )
 
 
-def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
+def read_table(path: Location, *, words: bool = False) -> pd.DataFrame:
     """CSV (UTF-8, also with a byte order mark) as text, Parquet and JSON lines with their types; rows are
     renumbered. `words`: NA, None and null are text, and only a cell without characters is empty. Raises
     UserError for a file that is no table."""
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path).reset_index(drop=True)
+            return pd.read_parquet(readable(path)).reset_index(drop=True)
         if path.suffix.lower() in JSON_LINES:
             return _json_lines(path)
         return _csv(path, words)
+    except UserError:  # of a server
+        raise
     except UnicodeDecodeError as error:
         raise _not_utf_8(path, error) from error
     except Exception as error:  # pandas and pyarrow each have their own kinds
@@ -39,7 +41,7 @@ def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
         ) from error
 
 
-def read_image_table(path: Path) -> tuple[pd.DataFrame, str]:
+def read_image_table(path: Location) -> tuple[pd.DataFrame, str]:
     """As `read_table` with `words`, and one line about a CSV file without a header: its first line then is a
     row, the images are column `image`, and a single other column is `label`."""
     table = read_table(path, words=True)
@@ -54,18 +56,19 @@ def read_image_table(path: Path) -> tuple[pd.DataFrame, str]:
     return rows, f"no header: the first line names image '{str(images[0])[:60]}' and is read as a row"
 
 
-def _is_image(name: object, path: Path) -> bool:
+def _is_image(name: object, path: Location) -> bool:
     """Whether the name of a column is that of an image: by its suffix, or by the file beside the table."""
     text = str(name).strip()
     return text.lower().endswith((*SUFFIXES, ARRAY)) or is_image(path.parent / text)
 
 
-def _csv(path: Path, words: bool, **options: Any) -> pd.DataFrame:
+def _csv(path: Location, words: bool, **options: Any) -> pd.DataFrame:
     empty = {"keep_default_na": False, "na_values": [""]} if words else {}
-    return pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig", **empty, **options)
+    given: dict[str, Any] = {"engine": "python", "dtype": str, "encoding": "utf-8-sig", **empty, **options}
+    return pd.read_csv(readable(path), sep=None, **given)
 
 
-def _not_utf_8(path: Path, error: UnicodeDecodeError) -> UserError:
+def _not_utf_8(path: Location, error: UnicodeDecodeError) -> UserError:
     byte = error.object[error.start]
     return UserError(f"'{path}' is not encoded in UTF-8 (it has the byte 0x{byte:02X}): save it as UTF-8.")
 
@@ -74,7 +77,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:100]
 
 
-def _json_lines(path: Path) -> pd.DataFrame:
+def _json_lines(path: Location) -> pd.DataFrame:
     """One object a line. Raises ValueError, with the number of the line, for anything else."""
     rows = []
     with path.open(encoding="utf-8-sig") as file:
@@ -93,12 +96,14 @@ def _json_lines(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_list(path: Path) -> pd.DataFrame:
+def read_list(path: Location) -> pd.DataFrame:
     """Columns `image` and `label` of a list with an image and its label a line: the image ends after its
     suffix, or else before the last space. A file with a header is read as CSV. Raises UserError for a file
     that is no such list."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UserError:  # of a server
+        raise
     except UnicodeDecodeError as error:
         raise _not_utf_8(path, error) from error
     except (OSError, ValueError) as error:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tqdm import tqdm
 
 from models.data.affect_table import AffectTable
+from models.data.remote_errors import Unreachable
 from models.data.source import ImageSource, Subset
 from models.data.votes import one_hot
 from models.errors import UserError
@@ -66,9 +67,16 @@ class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.source)
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """A batch. Raises `Unreachable` where the images' server does not answer."""
+        self.source.prepare(indices)
+        return [self[i] for i in indices]
+
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         try:
             return self.preprocessing.tensor(self.source.load(i)), self.truth[i]
+        except Unreachable:
+            raise
         except UserError:
             return torch.zeros(
                 self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8

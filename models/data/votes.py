@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import entropy
 
+from models.data.location import Location
 from models.errors import UserError
 
 SINGLE_VOTES = 1.0
@@ -71,7 +71,7 @@ class RowVotes:
         return pd.DataFrame(columns, self.shares.index)
 
 
-def read_votes(table: pd.DataFrame, columns: VoteColumns, path: Path) -> RowVotes:
+def read_votes(table: pd.DataFrame, columns: VoteColumns, path: Location) -> RowVotes:
     """The label of a row is the answer with more than half of its votes. Where all votes of the table are
     whole numbers, an answer with one vote counts as none, in labels and shares. Rows without such an answer,
     and those whose answer is none of the classes, are left out.
@@ -105,7 +105,7 @@ def read_votes(table: pd.DataFrame, columns: VoteColumns, path: Path) -> RowVote
     return RowVotes(labels, frame, f"the label is the class with more than half of the votes{single}")
 
 
-def _votes(cells: pd.Series, name: str, path: Path) -> np.ndarray:
+def _votes(cells: pd.Series, name: str, path: Location) -> np.ndarray:
     """(n,) finite and not negative; an empty cell is 0."""
     numbers = pd.to_numeric(cells.astype(object).where(cells.notna(), 0), errors="coerce").to_numpy(float)
     if (bad := ~(np.isfinite(numbers) & (numbers >= 0))).any():

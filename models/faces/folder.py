@@ -50,7 +50,7 @@ class FolderCrops:
         photos = images_below(self.folder, Counter())
         if not photos:
             raise UserError(f"No images in '{self.folder}': give a folder of JPEG, PNG or other images.")
-        self._crops = _names([path.relative_to(self.folder) for path in photos])
+        self._crops = _names([path.relative_to(self.folder) for path in photos if isinstance(path, Path)])
         self._resume()
 
     @property

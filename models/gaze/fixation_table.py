@@ -86,7 +86,7 @@ def read_fixation_table(path: Path, origin: int, columns: FixationColumns) -> Ga
     used = _columns_in(table, columns, path)
     found, note = _fixations(table, used, origin, path)
     folder = image_folder(path.resolve().parent, found.image.unique().tolist())
-    images, missing = _viewed(found, folder)
+    images, missing = _viewed(found, Path(str(folder)))
     if not images:
         raise UserError(
             f"None of the {counted(found.image.nunique(), 'image')} that '{path}' names can be read (first: "

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from models import checkpoints
-from models.data.files import file_stamp
+from models.data.location import stamp_of
 from models.data.parts import Parts
 from models.data.source import ImageSource
 from models.data.tensors import pixels, readable, truth, workers
@@ -62,7 +62,7 @@ class Training:
             "data": parts.training.fingerprint(),
             "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part],
             "files": [part.contents() for part in (parts.training, parts.validation, parts.test) if part],
-            "weights_file": file_stamp(Path(weights)) if weights else "",
+            "weights_file": stamp_of(Path(weights)) if weights else "",
             "options": _given(self.options),
         }
         self.progress = Progress(plan, command)

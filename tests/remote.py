@@ -1,0 +1,34 @@
+"""One labeled set of images in four forms: a folder, a table, Parquet, and shards."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from tests.archives import write_parquet, write_tar
+
+FORMS = {"folder": "folder", "table": "table/train.csv", "parquet": "parquet", "shards": "shards"}
+"""Kind of data -> what is given after `--data`, below the folder of all."""
+
+
+def write_forms(pictures: Path, root: Path) -> Path:
+    """`pictures`: a folder of classes. Parquet has two row groups, shards are two."""
+    shutil.copytree(pictures, root / "folder")
+    shutil.copytree(pictures, root / "table" / "images")
+    files = sorted(pictures.glob("*/*.png"))
+    names = [(file.parent.name, file) for file in files]
+    table = {
+        "image": [f"images/{label}/{f.name}" for label, f in names],
+        "label": [label for label, _ in names],
+    }
+    pd.DataFrame(table).to_csv(root / "table" / "train.csv", index=False)
+    rows = [(file.read_bytes(), f"{label}-{file.name}", label) for label, file in names]
+    write_parquet(root / "parquet" / "data-0.parquet", rows[:10])
+    write_parquet(root / "parquet" / "data-1.parquet", rows[10:])
+    (root / "shards").mkdir()
+    for number in range(2):
+        members = {}
+        for k, (label, file) in enumerate(names[9 * number : 9 * number + 9]):
+            members[f"{k:03}.png"], members[f"{k:03}.cls"] = file.read_bytes(), label.encode()
+        write_tar(root / "shards" / f"{number}.tar", members)
+    return root
