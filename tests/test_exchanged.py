@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.analysis.exchanged import exchanges, sure_counts, sure_rows
+from explain.analysis.exchanged import exchanges
 from explain.analysis.findings import Findings
+from explain.analysis.sure_predictions import sure_counts, sure_rows
 from explain.run.reader import RunData, open_run
 from models.evaluation import wilson_interval
 

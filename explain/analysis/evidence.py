@@ -20,6 +20,7 @@ from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.on_maps import method_of_findings
 from explain.analysis.shortcuts import Shortcut, shortcuts
 from explain.analysis.slices import Slice, slices
+from explain.analysis.suspicion import Suspicion, kept_suspicion
 from explain.run.format import TARGETS, map_column
 from explain.run.parquet import read
 from explain.run.reader import RunData
@@ -99,9 +100,15 @@ class Evidence:
         return self._read_or_compute(kept, lambda: checked(self.run))
 
     @cached_property
+    def several(self) -> Suspicion | None:
+        """What several networks say of the labels, if the run's folder has it."""
+        return kept_suspicion(self.run, self.stamp)
+
+    @cached_property
     def suspicion(self) -> pd.Series:
-        """As `label_noise.wrong_probability`, in the rows of `run.ok`: the order of probable label errors."""
-        return wrong_probability(self.run)
+        """As `label_noise.wrong_probability`, in the rows of `run.ok`: the order of probable label errors; of
+        several networks where `analyze --also` was given them."""
+        return wrong_probability(self.run) if self.several is None else self.several.values
 
     @cached_property
     def fit(self) -> Fit:

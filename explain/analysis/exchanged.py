@@ -9,6 +9,7 @@ from scipy import stats
 from explain.analysis.evidence import Evidence
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import holm
+from explain.analysis.sure_predictions import sure_counts, sure_rows
 from explain.formatting import chance, counted, percent
 from explain.run.reader import RunData
 from models.evaluation import wilson_interval
@@ -69,8 +70,12 @@ def exchanges(run: RunData) -> list[Exchange]:
     four, the largest p counts (an intersection-union test: R. Berger, 1982), and Holm's correction is over
     all pairs.
     """
-    counts, sure = sure_counts(run)
-    classes = len(run.classes)
+    return pairs_of(*sure_counts(run))
+
+
+def pairs_of(counts: np.ndarray, sure: np.ndarray) -> list[Exchange]:
+    """As `exchanges`, of what `sure_predictions.sure_labels` counts."""
+    classes = len(sure)
     pairs = [(a, b) for a in range(classes) for b in range(classes) if a != b and counts[a, b] > counts[b, a]]
     ps = np.array([_largest_p(counts, sure, a, b) for a, b in pairs])
     # of each two classes one direction can be tested: twice as many tests as were made, for both
@@ -83,27 +88,6 @@ def exchanges(run: RunData) -> list[Exchange]:
             back = int(counts[b, a]), int(sure[b])
             found.append(Exchange(a, b, count, n, *back, low, high, float(p)))
     return sorted(found, key=lambda x: (-x.count, x.p))
-
-
-def sure_rows(run: RunData, true: int, label: int) -> np.ndarray:
-    """Rows of the surer half of the predictions of a class that have another label, the surest first."""
-    rows = _surer_half(run, true)
-    return np.asarray(rows[run.ok.loc[rows, "label"].to_numpy() == label])
-
-
-def sure_counts(run: RunData) -> tuple[np.ndarray, np.ndarray]:
-    """(K, K) images by prediction (rows) and label (columns), of the surer half of the predictions of each
-    class; and how many these are (K,)."""
-    classes = len(run.classes)
-    rows = [_surer_half(run, k) for k in range(classes)]
-    labels = [run.ok.loc[r, "label"].to_numpy() for r in rows]
-    counts = np.array([np.bincount(label, minlength=classes) for label in labels])
-    return counts, np.array([len(r) for r in rows])
-
-
-def _surer_half(run: RunData, predicted: int) -> np.ndarray:
-    chosen = run.ok[run.ok["pred"] == predicted].sort_values("confidence", ascending=False, kind="stable")
-    return chosen.index.to_numpy()[: len(chosen) // 2]
 
 
 def _largest_p(counts: np.ndarray, sure: np.ndarray, a: int, b: int) -> float:

@@ -24,6 +24,7 @@ from explain.analysis.mean_maps import MeanMaps, mean_maps_at
 from explain.analysis.proposal import Proposal, of_labels
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
+from explain.analysis.suspicion import Suspicion
 from explain.formatting import counted
 from explain.quality.known import Stamp, first_method, stamp_of
 from explain.run.format import write_json
@@ -133,6 +134,10 @@ class FindingsAt(Findings):
     @cached_property
     def checked(self) -> pd.DataFrame:
         return self.stored.checked
+
+    @cached_property
+    def several(self) -> Suspicion | None:
+        return self.stored.several
 
     @cached_property
     def suspicion(self) -> pd.Series:

@@ -13,7 +13,7 @@ from explain.analysis.on_maps import ATTENTION, said_of
 from explain.analysis.proposal import Proposal, Side
 from explain.analysis.ranking import select
 from explain.analysis.votes import has_votes, voted_errors
-from explain.formatting import counted
+from explain.formatting import counted, listed
 from explain.run.format import CALLED, TARGETS, map_column
 from explain.run.notes import Note
 from explain.run.reader import RunData
@@ -99,7 +99,7 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     if key == "labels" and findings.inconclusive:
         return Group(title, findings.inconclusive, np.array([], int))
     if key == "labels":
-        return Group(title, LABELS_NOTE, findings.suspects)
+        return Group(title, _labels_note(findings), findings.suspects)
     if key in ("duplicates", "similar"):
         return Group(title, "pairs side by side", rows_of(findings.duplicates, agree=key == "similar"))
     if key == "border":
@@ -108,6 +108,13 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
         return Group(title, "more than half of the map in the outer eighth", rows, maps)
     noted = [image for image, note in notes.items() if note.wrong or key == "notes"]
     return Group(title, "", ok.index[ok["id"].isin(noted)].to_numpy())
+
+
+def _labels_note(findings: Findings) -> str:
+    if findings.several is None:
+        return LABELS_NOTE
+    networks = findings.several.networks
+    return f"{LABELS_NOTE}; in the order of the mean with {listed([*networks])}"
 
 
 def _of_votes(run: RunData, key: str) -> Group:

@@ -1,14 +1,15 @@
-"""Which labels are exchanged for which: the confident joint of labels and true classes, and what it says of
-single images.
+"""Which labels are exchanged for which: a joint of labels and true classes, and what it says of single
+images.
 
-The confident joint counts every image under its label and the class that the network is confident of. It is
-about kinds of errors: where fear is often contradicted and happy is not, a contradicted fear is a label error
-more often than a contradicted happy. `wrong_probability` puts both together.
+A joint counts images under their label and the class that the network is sure of. It is about kinds of
+errors: where fear is often contradicted and happy is not, a contradicted fear is a label error more often
+than a contradicted happy. `wrong_probability` puts both together.
 """
 
 import numpy as np
 import pandas as pd
 
+from explain.analysis.sure_predictions import sure_counts, sure_labels
 from explain.run.reader import RunData
 
 _TOLERANCE = 1e-6  # cleanlab has the same
@@ -49,28 +50,53 @@ def _thresholds(run: RunData) -> tuple[np.ndarray, np.ndarray]:
     return np.where(support > 0, total / np.maximum(support, 1), 2.0), support
 
 
+def sure_joint(counts: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(K, K) float64: estimated images by label (rows) and true class (columns): the labels that the surer
+    half of the predictions of each class have (`counts`, as `sure_predictions.sure_labels`), times as many as
+    are predicted (K,). At least one image of each class has its label. G. Patrini et al., *Making deep neural
+    networks robust to label noise*, 2017, take the surest image of each class for one of it; half of them
+    give counts."""
+    diagonal = np.arange(len(counts))
+    kept = counts.astype(float)
+    kept[diagonal, diagonal] = np.maximum(kept[diagonal, diagonal], 1)
+    return np.asarray((kept / kept.sum(1, keepdims=True) * np.maximum(predicted, 1)[:, None]).T)
+
+
 def wrong_probability(run: RunData, joint: np.ndarray | None = None) -> pd.Series:
-    """Of every readable row, the probability in [0, 1] that its label is wrong, if the network's
-    probabilities are those of the true class and labels are exchanged as the joint (default: the run's) says:
-    by Bayes' rule, P(true = j | image, label) is proportional to p_j P(label | true = j); P(label | true) are
-    the columns of the joint, each scaled to sum 1 (*noise matrix*, Northcutt et al. 2021, section 2).
+    """As `wrong_given`, of every readable row of a run. `joint`: by default `sure_joint` of the run."""
+    classes = len(run.classes)
+    if joint is None:
+        joint = sure_joint(sure_counts(run)[0], np.bincount(run.ok["pred"], minlength=classes))
+    given = noise_matrix(joint)
+    found = pd.Series(0.0, index=run.ok.index)
+    for rows, prob in run.probabilities():
+        found.loc[rows] = wrong_given(prob, run.ok.loc[rows, "label"].to_numpy(), given)
+    return found
+
+
+def wrong_of(prob: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """As `wrong_probability`, of probabilities (n, K) and labels (n,)."""
+    classes, pred = prob.shape[1], prob.argmax(1)
+    counts, _ = sure_labels(pred, prob.max(1), label, classes)
+    return wrong_given(prob, label, noise_matrix(sure_joint(counts, np.bincount(pred, minlength=classes))))
+
+
+def wrong_given(prob: np.ndarray, label: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """(n,) probability in [0, 1] that a label is wrong, if the network's probabilities (n, K) are those of
+    the true class and P(label | true class) is `given` (K, K): by Bayes' rule, P(true = j | image, label) is
+    proportional to p_j P(label | true = j).
 
     As a ranking it is compared with others by `benchmarks/label_truth.py`. As a fraction it counts errors of
     the network as label errors: only answers of people say how many labels are wrong.
     """
-    joint = confident_joint(run) if joint is None else joint
-    given = noise_matrix(joint)
-    found = pd.Series(0.0, index=run.ok.index)
-    for rows, prob in run.probabilities():
-        label = run.ok.loc[rows, "label"].to_numpy()
-        weight = prob.astype(float) * given[label]
-        right = weight[np.arange(len(prob)), label]
-        found.loc[rows] = 1 - right / np.maximum(weight.sum(1), _TINY)
-    return found.clip(0, 1)
+    weight = prob.astype(float) * given[label]
+    right = weight[np.arange(len(prob)), label]
+    return np.asarray(np.clip(1 - right / np.maximum(weight.sum(1), _TINY), 0, 1))
 
 
 def noise_matrix(joint: np.ndarray) -> np.ndarray:
-    """P(label | true class) (K, K), labels in rows, of a joint (K, K). One image is added to each count
-    (Laplace's rule), so that a pair that was never seen is rare and not impossible."""
+    """P(label | true class) (K, K), labels in rows, of a joint (K, K): each column scaled to sum 1 (*noise
+    matrix*, Northcutt et al. 2021, section 2). One image is added to each count (Laplace's rule), so that a
+    pair that was never seen is rare and not impossible."""
     smooth = joint + 1
     return np.asarray(smooth / smooth.sum(0, keepdims=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from explain.analysis.findings import Findings
+from explain.analysis.label_noise import confident_joint, wrong_probability
 from explain.analysis.review_estimate import (
     Agreement,
     Estimate,
@@ -66,10 +67,11 @@ class Review:
 
     @cached_property
     def sample(self) -> Sample:
-        """The same whenever the run is opened; of other data or another network, another one."""
+        """The same whenever the run is opened; of other data or another network, another one. Its strata are
+        by the confident joint alone, so that answers keep their place when the order of the list changes."""
         request = self.run.manifest.request
         seed = crc32(f"{request.data_fingerprint} {request.weights_hash}".encode())
-        return sample_of(self._findings.suspicion, seed)
+        return sample_of(wrong_probability(self.run, confident_joint(self.run)), seed)
 
     @cached_property
     def rows(self) -> dict[str, int]:

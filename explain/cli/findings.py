@@ -30,8 +30,18 @@ Method = Annotated[
 ]
 
 
+Also = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Run folder of another network on the same images; may be given several times. Probable label "
+        "errors, and what Review shows as suspicious, are then in the order of the mean of the probabilities "
+        "(default: none)."
+    ),
+]
+
+
 @option_groups
-def analyze(*, run: Run, decision: Decision) -> None:
+def analyze(*, run: Run, also: Also = None, decision: Decision) -> None:
     """Print what to try next, each with its numbers, and the worst slices; of two classes, AUC and measures
     at a threshold first; of several labels per image, measures of every label; of numbers, those of each
     output first.
@@ -40,11 +50,26 @@ def analyze(*, run: Run, decision: Decision) -> None:
     from explain.analysis.binary_text import format_binary
     from explain.analysis.format_text import format_text
 
+    if also:
+        _keep_suspicion(run, also, decision)
     if lines := label_lines(run, decision):
         say("\n".join(lines))
         return
     findings = analyzed(run, decision)
     say("\n".join([*format_binary(findings), *([""] if findings.run.binary else []), format_text(findings)]))
+
+
+def _keep_suspicion(folder: Path, also: list[Path], decision: Decision) -> None:
+    """Keep what several networks say of the labels. Raises UserError for runs without one class per image."""
+    from explain.analysis.findings import Findings
+    from explain.analysis.suspicion import keep_suspicion
+    from explain.run.reader import open_run
+
+    opened = [open_run(one, decision.label) for one in (folder, *also)]
+    for one in opened:
+        one.require_one_class("--also")
+    found = keep_suspicion(opened[0], opened[1:], Findings(opened[0]).stamp)
+    say(f"labels     in the order of the mean with {', '.join(found.networks)}")
 
 
 def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = False) -> list[str]:

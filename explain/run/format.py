@@ -43,6 +43,8 @@ REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples
 MAPS = "maps"
 """Of runs of several labels per image, and of numbers: the folder of the maps, one row an image and class, or
 output, whose parts have the numbers of the parts of `SAMPLES`."""
+SUSPICION_OF, SUSPICION = "suspicion.json", "suspicion.parquet"
+"""Of several networks (`explain.analysis.suspicion`): what it is of, and the values."""
 DERIVED = (
     "analysis.json",
     "analysis.parquet",
@@ -51,6 +53,8 @@ DERIVED = (
     "strongest.parquet",
     "depth.parquet",
     "depth.labels.parquet",
+    SUSPICION_OF,
+    SUSPICION,
 )
 """Files that are computed from the rows; those that say whether the others are valid come first."""
 BY_LABEL = "labels"
