@@ -12,6 +12,9 @@ at most 1 gives it. `--plant`: a run of clean data, of whose first class that fr
 label. `--drawn`: images as points of normal distributions (`benchmarks/synthetic.py`), for networks that
 never saw the wrong labels and for one that learned to expect them, the mean of several data sets.
 
+`--also`: a run of another network on the same images; rankings are then those of the mean of the
+probabilities.
+
 `--review`: what a reviewer who answers as the people do makes of it (the Review tab): of 50 random samples,
 after so many answers, the estimate with its 95 % interval, how often that contains the truth, and the average
 precision of the ranking that learned from the answers, on all other images.
@@ -37,7 +40,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.analysis.label_noise import confident_joint, wrong_probability
+from explain.analysis.label_noise import confident_joint, wrong_of, wrong_probability
 from explain.analysis.labels import checked, fit
 from explain.analysis.review_estimate import estimated, strata_of
 from explain.analysis.review_ranking import learned
@@ -150,9 +153,14 @@ def neighbors_disagree(a: Answers) -> np.ndarray:
     return np.asarray((a.label[found] != a.label[:, None]).mean(1))
 
 
+def by_confident_joint(a: Answers) -> np.ndarray:
+    """Bayes' rule with the confident joint, of the first run alone."""
+    return wrong_probability(a.run, confident_joint(a.run)).to_numpy()
+
+
 def posterior(a: Answers) -> np.ndarray:
-    """What Vitrine uses: Bayes' rule with the confident joint (`label_noise.wrong_probability`)."""
-    return wrong_probability(a.run).to_numpy()
+    """What Vitrine uses: Bayes' rule with the labels of the surest predictions (`label_noise.wrong_of`)."""
+    return wrong_of(a.prob, a.label)
 
 
 def mean_rank(a: Answers) -> np.ndarray:
@@ -167,7 +175,8 @@ RANKINGS: dict[str, Callable[[Answers], np.ndarray]] = {
     "confidence-weighted entropy": confidence_weighted_entropy,
     "prune by class": by_class,
     "nearest neighbors": neighbors_disagree,
-    "Bayes with the confident joint": posterior,
+    "Bayes with the confident joint, first run": by_confident_joint,
+    "Bayes with the surest predictions": posterior,
     "mean rank of three": mean_rank,
 }
 
@@ -194,7 +203,8 @@ def print_fractions(a: Answers, wrong: np.ndarray) -> None:
     """The fraction of wrong labels, and estimates of it."""
     joint, run = confident_joint(a.run), a.run
     print(f"\nwrong labels: {wrong.mean():.1%} of {len(wrong):,}")
-    print(f"  mean of Bayes with the confident joint   {posterior(a).mean():.1%}")
+    print(f"  mean of Bayes with the surest predictions {posterior(a).mean():.1%}")
+    print(f"  mean of Bayes with the confident joint   {by_confident_joint(a).mean():.1%}")
     print(f"  confident joint off its diagonal         {1 - np.trace(joint) / joint.sum():.1%}")
     print(f"  images that confident learning lists     {checked(run)['issue'].mean():.1%}")
     print(f"  flipped at random (labels.fit)           {fit(run).flipped:.1%}")
@@ -202,7 +212,8 @@ def print_fractions(a: Answers, wrong: np.ndarray) -> None:
 
 def print_review(a: Answers, wrong: np.ndarray, samples: int = 50) -> None:
     """Reviews of `samples` random samples by one who knows the truth."""
-    run, suspicion = a.run, wrong_probability(a.run)
+    run, strata = a.run, wrong_probability(a.run, confident_joint(a.run))
+    suspicion = pd.Series(posterior(a), run.ok.index)
     rows, known = suspicion.index.to_numpy(), dict(zip(suspicion.index, map(bool, wrong), strict=True))
     names = {f"{row}": int(row) for row in rows}
     suggested = checked(run)["suggested"]
@@ -217,7 +228,7 @@ def print_review(a: Answers, wrong: np.ndarray, samples: int = 50) -> None:
     print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     found: dict[int, list[list[float]]] = {count: [] for count in REVIEWED}
     for seed in range(samples):
-        sample, done, ranking = sample_of(suspicion, seed), list[int](), suspicion
+        sample, done, ranking = sample_of(strata, seed), list[int](), suspicion
         answers = dict[tuple[str, str], Answer]()
         for count in range(1, max(REVIEWED) + 1):
             shown = next_image(sample, done, ranking)
