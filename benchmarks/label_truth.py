@@ -5,7 +5,7 @@
     python benchmarks/label_truth.py runs/test --votes ferplus/labels.csv [--also runs/other]
     python benchmarks/label_truth.py runs/test --votes ferplus/labels.csv --review
     python benchmarks/label_truth.py runs/toon --plant fear:surprise:0.2
-    python benchmarks/label_truth.py --drawn
+    python benchmarks/label_truth.py --drawn [--seeds 3 --images 1600]
 
 `--votes`: a label is wrong where at least 6 of 10 people (FER+, Barsoum et al. 2016) give another class and
 at most 1 gives it. `--plant`: a run of clean data, of whose first class that fraction gets the second one's
@@ -253,7 +253,7 @@ def print_review(a: Answers, wrong: np.ndarray, samples: int = 50) -> None:
         )
 
 
-def print_drawn(seeds: int = 4, images: int = 2000) -> None:
+def print_drawn(seeds: int, images: int) -> None:
     """The rankings of drawn data, by kind of noise and of network."""
     kinds = {
         "5 % at random": Faults(flipped=0.05),
@@ -282,9 +282,11 @@ def main() -> None:
     parser.add_argument("--plant", default="", help="CLASS:OTHER:FRACTION, instead of votes")
     parser.add_argument("--review", action="store_true", help="also simulated reviews")
     parser.add_argument("--drawn", action="store_true", help="drawn data instead of a run")
+    parser.add_argument("--seeds", type=int, default=4, help="with --drawn: data sets of each kind")
+    parser.add_argument("--images", type=int, default=2000, help="with --drawn: images of each")
     given = parser.parse_args()
     if given.drawn:
-        print_drawn()
+        print_drawn(given.seeds, given.images)
         return
     if given.run is None or bool(given.votes) == bool(given.plant):
         parser.error("give a run and either --votes TABLE or --plant CLASS:OTHER:FRACTION, or --drawn")

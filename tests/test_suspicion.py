@@ -12,6 +12,7 @@ from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.findings import Findings
 from explain.analysis.groups import group
 from explain.analysis.label_noise import wrong_of, wrong_probability
+from explain.analysis.review import Review
 from explain.analysis.suspicion import keep_suspicion, kept_suspicion, mean_probabilities
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
@@ -88,6 +89,9 @@ def test_what_is_kept_orders_the_list_until_the_run_changes(tmp_path: Path) -> N
     assert listed is not None
     assert "the mean with synthetic" in listed.note
     assert (np.diff(kept.values.loc[listed.rows]) <= 0).all()
+    samples = [Review(findings).sample.orders for findings in (own, again)]
+    for before, after in zip(*samples, strict=True):  # answers of reviewers keep their place
+        np.testing.assert_array_equal(before, after)
     assert kept_suspicion(run, own.stamp | {"weights": "other"}) is None
     about = tmp_path / "0" / "suspicion.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"networks": 3}))
