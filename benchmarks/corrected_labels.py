@@ -151,7 +151,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def print_table(right: dict[str, np.ndarray], truth: np.ndarray) -> None:
     """One row a training: accuracy against people, its balanced form, and the difference from the first."""
     first = right[ORIGINAL]
-    print("| labels | accuracy | mean recall of the classes | difference | 95 % interval |\n" + "| --- |" * 5)
+    print("| labels | accuracy | mean recall of the classes | difference | 95 % interval |\n|" + " --- |" * 5)
     for name, each in right.items():
         recall = np.mean([each[:, truth == k].mean() for k in np.unique(truth)])
         low, high = interval(each - first)
@@ -185,7 +185,7 @@ def main() -> None:
             answers, truth = test_answers(file, parts, people)
             right[name].append(answers)
         print(f"\nseeds {seeds[: len(right[ORIGINAL])]}, {len(truth):,} test images")
-        print_table({name: np.stack(each) for name, each in right.items()}, truth)
+        print_table({name: np.stack(each).astype(float) for name, each in right.items()}, truth)
 
 
 if __name__ == "__main__":

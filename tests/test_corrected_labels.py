@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from benchmarks.corrected_labels import People, interval
+from benchmarks.corrected_labels import ORIGINAL, REVIEWED, People, interval, print_table
 from models.data.open import open_data
 
 VOTES = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -43,3 +44,12 @@ def test_the_interval_of_independent_images_is_the_normal_one() -> None:
 def test_seeds_that_differ_widen_the_interval() -> None:
     values = np.repeat([[0.0], [1.0]], 500, axis=1)
     assert interval(values) == (0.0, 1.0)
+
+
+def test_the_table_has_the_difference_of_the_same_images(capsys: pytest.CaptureFixture[str]) -> None:
+    truth = np.array([0, 0, 0, 1])
+    right = {ORIGINAL: np.array([[1.0, 1, 0, 0]]), REVIEWED: np.array([[1.0, 1, 1, 0]])}
+    print_table(right, truth)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert rows[0] == "| original | 50.0% | 33.3% |  |  |"
+    assert rows[1].startswith("| suspicious and sample corrected | 75.0% | 50.0% | +25.0 | +0.0 to ")
