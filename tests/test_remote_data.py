@@ -1,29 +1,39 @@
 """Data at URLs: rows, labels and probabilities of the local copy; one line for what cannot be reached."""
 
+import json
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from dashboard.server.permissions import Access
+from dashboard.server.uploads import Photos
+from dashboard.session.subjects import Subjects
 from explain.run.engine import run
 from explain.run.images import original
-from explain.run.reader import open_run
-from explain.run.trusted_data import fingerprint, is_inside
+from explain.run.reader import RunData, open_run
+from explain.run.trusted_data import allow, fingerprint, is_inside
 from models.classifier import Classifier
 from models.data import remote_errors
 from models.data.files import FileSource
 from models.data.location import located, must_be_plain
 from models.data.open import open_data
-from models.data.remote_blocks import BLOCK, DIRECT, Blocks
+from models.data.read_ahead import AHEAD, ReadAhead
+from models.data.remote_blocks import BLOCK, DIRECT, KEPT, Blocks
 from models.data.remote_errors import Unreachable
 from models.data.remote_path import RemotePath
 from models.data.reopen import reopen
+from models.data.tensors import pixels
 from models.errors import UserError
 from tests.command import launch, one_line
 from tests.conftest import _save_pictures
@@ -163,6 +173,18 @@ def test_blocks_are_the_file(size: int) -> None:
     assert blocks.stream().read() == data
 
 
+def test_memory_does_not_grow_with_a_file_or_a_set(memory: str) -> None:
+    blocks = Blocks(3 * KEPT * BLOCK, lambda start, end: bytes(end - start))
+    for number in range(3 * KEPT):
+        blocks.read(number * BLOCK, 1)
+    assert len(blocks._kept) == KEPT
+    ahead = ReadAhead()
+    ahead.begin(range(AHEAD + 30), lambda index: bytes([index % 256]))
+    assert len(ahead._waiting) == AHEAD
+    assert ahead.take(AHEAD + 29, lambda index: b"") == bytes([(AHEAD + 29) % 256])
+    assert ahead.take(0, lambda index: b"read again") == b"read again"
+
+
 def test_large_parts_are_one_request() -> None:
     requests = list[tuple[int, int]]()
     blocks = Blocks(2 * DIRECT, lambda start, end: requests.append((start, end)) or bytes(end - start))
@@ -183,6 +205,37 @@ def test_images_are_read_ahead_once(memory: str, monkeypatch: pytest.MonkeyPatch
     source.prepare([0, 1, 2])
     assert [source.load(i).size for i in range(3)] == [(48, 40)] * 3
     assert sorted(read) == ["0.png", "1.png", "2.png"]
+
+
+def test_a_training_reads_the_same_pixels(forms: Path, memory: str, tiny: Classifier) -> None:
+    kept = [
+        pixels(open_data(f"{where}/shards"), tiny.preprocessing, tiny.classes, processes=0)[:]
+        for where in (forms, memory)
+    ]
+    assert all(torch.equal(here, there) for here, there in zip(*kept, strict=True))
+
+
+@pytest.fixture(scope="module")
+def web(forms: Path) -> Iterator[str]:
+    """The address of Python's own web server on `forms`, which lists folders and sends whole files alone."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *about: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(forms))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"{SERVER}:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_plain_web_server_is_enough(form: str, web: str, forms: Path) -> None:
+    here, there = open_data(str(forms / FORMS[form])), open_data(f"{web}/{FORMS[form]}")
+    assert there.items == here.items
+    assert np.array_equal(np.asarray(there.load(4)), np.asarray(here.load(4)))
+    assert "-" in there.stamp(4)
 
 
 # -- who may read what -------------------------------------------------------------------------------------
@@ -295,6 +348,18 @@ def test_a_server_that_does_not_answer_ends_a_run_that_goes_on_later(
 def test_an_error_within_another_process_is_still_one_line() -> None:
     text = "Caught Unreachable in DataLoader worker process 0.\nTraceback:\n  x\nmodels.Unreachable: 'a' is"
     assert str(Unreachable(text)) == "'a' is"
+
+
+def test_a_page_says_that_images_at_a_url_cannot_be_read(small_run: RunData) -> None:
+    file = small_run.folder / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"data_root": "memory://gone/test"}))
+    allow("memory://gone/test", small_run.table["id"])
+    for access, line in (
+        (Access.OWNER, "cannot be read at 'memory://gone/test'"),
+        (Access.VISITOR, "not here"),
+    ):
+        with pytest.raises(UserError, match=line):
+            Subjects(open_run(small_run.folder), Photos(), access).photo({"row": 0})
 
 
 # -- a real S3 server --------------------------------------------------------------------------------------
