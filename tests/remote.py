@@ -12,7 +12,7 @@ FORMS = {"folder": "folder", "table": "table/train.csv", "parquet": "parquet", "
 
 
 def write_forms(pictures: Path, root: Path) -> Path:
-    """`pictures`: a folder of classes. Parquet has two row groups, shards are two."""
+    """`pictures`: a folder of classes. Two files of Parquet, and two shards."""
     shutil.copytree(pictures, root / "folder")
     shutil.copytree(pictures, root / "table" / "images")
     files = sorted(pictures.glob("*/*.png"))
@@ -23,12 +23,13 @@ def write_forms(pictures: Path, root: Path) -> Path:
     }
     pd.DataFrame(table).to_csv(root / "table" / "train.csv", index=False)
     rows = [(file.read_bytes(), f"{label}-{file.name}", label) for label, file in names]
-    write_parquet(root / "parquet" / "data-0.parquet", rows[:10])
-    write_parquet(root / "parquet" / "data-1.parquet", rows[10:])
+    half = len(files) // 2
+    write_parquet(root / "parquet" / "data-0.parquet", rows[:half])
+    write_parquet(root / "parquet" / "data-1.parquet", rows[half:])
     (root / "shards").mkdir()
     for number in range(2):
         members = {}
-        for k, (label, file) in enumerate(names[9 * number : 9 * number + 9]):
-            members[f"{k:03}.png"], members[f"{k:03}.cls"] = file.read_bytes(), label.encode()
+        for k, (label, file) in enumerate(names[half * number : half * (number + 1)]):
+            members[f"{k:05}.png"], members[f"{k:05}.cls"] = file.read_bytes(), label.encode()
         write_tar(root / "shards" / f"{number}.tar", members)
     return root

@@ -1,31 +1,39 @@
 """Data at URLs: rows, labels and probabilities of the local copy; one line for what cannot be reached."""
 
-import socket
+import json
 import sys
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
 
 import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from dashboard.server.permissions import Access
+from dashboard.server.uploads import Photos
+from dashboard.session.subjects import Subjects
 from explain.run.engine import run
 from explain.run.images import original
-from explain.run.reader import open_run
-from explain.run.trusted_data import fingerprint, is_inside
+from explain.run.reader import RunData, open_run
+from explain.run.trusted_data import allow, fingerprint, is_inside
 from models.classifier import Classifier
 from models.data import remote_errors
 from models.data.files import FileSource
 from models.data.location import located, must_be_plain
 from models.data.open import open_data
-from models.data.remote_blocks import BLOCK, DIRECT, Blocks
+from models.data.read_ahead import AHEAD, ReadAhead
+from models.data.remote_blocks import BLOCK, DIRECT, KEPT, Blocks
 from models.data.remote_errors import Unreachable
 from models.data.remote_path import RemotePath
 from models.data.reopen import reopen
+from models.data.tensors import pixels
 from models.errors import UserError
-from tests.command import launch, one_line
+from tests.command import one_line
 from tests.conftest import _save_pictures
 from tests.remote import FORMS, write_forms
 
@@ -163,6 +171,18 @@ def test_blocks_are_the_file(size: int) -> None:
     assert blocks.stream().read() == data
 
 
+def test_memory_does_not_grow_with_a_file_or_a_set(memory: str) -> None:
+    blocks = Blocks(3 * KEPT * BLOCK, lambda start, end: bytes(end - start))
+    for number in range(3 * KEPT):
+        blocks.read(number * BLOCK, 1)
+    assert len(blocks._kept) == KEPT
+    ahead = ReadAhead()
+    ahead.begin(range(AHEAD + 30), lambda index: bytes([index % 256]))
+    assert len(ahead._waiting) == AHEAD
+    assert ahead.take(AHEAD + 29, lambda index: b"") == bytes([(AHEAD + 29) % 256])
+    assert ahead.take(0, lambda index: b"read again") == b"read again"
+
+
 def test_large_parts_are_one_request() -> None:
     requests = list[tuple[int, int]]()
     blocks = Blocks(2 * DIRECT, lambda start, end: requests.append((start, end)) or bytes(end - start))
@@ -183,6 +203,37 @@ def test_images_are_read_ahead_once(memory: str, monkeypatch: pytest.MonkeyPatch
     source.prepare([0, 1, 2])
     assert [source.load(i).size for i in range(3)] == [(48, 40)] * 3
     assert sorted(read) == ["0.png", "1.png", "2.png"]
+
+
+def test_a_training_reads_the_same_pixels(forms: Path, memory: str, tiny: Classifier) -> None:
+    kept = [
+        pixels(open_data(f"{where}/shards"), tiny.preprocessing, tiny.classes, processes=0)[:]
+        for where in (forms, memory)
+    ]
+    assert all(torch.equal(here, there) for here, there in zip(*kept, strict=True))
+
+
+@pytest.fixture(scope="module")
+def web(forms: Path) -> Iterator[str]:
+    """The address of Python's own web server on `forms`, which lists folders and sends whole files alone."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *about: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(forms))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"{SERVER}:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_plain_web_server_is_enough(form: str, web: str, forms: Path) -> None:
+    here, there = open_data(str(forms / FORMS[form])), open_data(f"{web}/{FORMS[form]}")
+    assert there.items == here.items
+    assert np.array_equal(np.asarray(there.load(4)), np.asarray(here.load(4)))
+    assert "-" in there.stamp(4)
 
 
 # -- who may read what -------------------------------------------------------------------------------------
@@ -297,118 +348,13 @@ def test_an_error_within_another_process_is_still_one_line() -> None:
     assert str(Unreachable(text)) == "'a' is"
 
 
-# -- a real S3 server --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def s3(forms: Path) -> Iterator[str]:
-    """The URL of a copy of `forms` in a bucket of moto's server."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed (requirements-dev.txt)")
-    moto = pytest.importorskip("moto.server", reason="moto[server] is not installed (requirements-dev.txt)")
-    import logging
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        address = f"{SERVER}:{server.get_host_and_port()[1]}"
-        for name, value in _environment(address).items():
-            patch.setenv(name, value)
-        system = _system()
-        system.mkdir(BUCKET)
-        system.pipe({f"{BUCKET}/{f.relative_to(forms).as_posix()}": f.read_bytes() for f in _files(forms)})
-        yield f"s3://{BUCKET}"
-    _system()
-    server.stop()
-
-
-def _files(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.is_file()]
-
-
-def _environment(address: str) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "hush",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-    }
-
-
-def _system() -> Any:
-    """Of the environment as it is now."""
-    kind = fsspec.get_filesystem_class("s3")
-    kind.clear_instance_cache()
-    return kind()
-
-
-@pytest.fixture(scope="module")
-def local_run(forms: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The rows of a run of the local folder."""
-    return _rows(forms / "folder", tmp_path_factory.mktemp("local"))
-
-
-def _rows(data: object, folder: Path) -> pd.DataFrame:
-    """Of a run by the command line: colors are three outputs of a network of expressions."""
-    (folder / "classes.csv").write_text("red,anger\ngreen,fear\nblue,sadness\n")
-    options = (
-        "--classes",
-        folder / "classes.csv",
-        "--methods",
-        "grad_cam",
-        "--force",
-        "--out",
-        folder / "run",
-    )
-    launch("run", "--model", "tiny_conv:toon_studios", "--data", data, *options)
-    return pd.read_parquet(folder / "run" / "samples")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("form", FORMS)
-def test_a_run_of_data_in_a_bucket(form: str, s3: str, local_run: pd.DataFrame, tmp_path: Path) -> None:
-    found = _rows(f"{s3}/{FORMS[form]}", tmp_path)
-    other = ["id", "stamp"]
-    pd.testing.assert_frame_equal(found.drop(columns=other), local_run.drop(columns=other))
-    assert found["id"].is_unique
-    assert all(found["stamp"].str.match(r"\d+-\w{32}"))  # size and entity tag
-    opened = open_run(tmp_path / "run")
-    assert opened.manifest.data_root == f"{s3}/{FORMS[form]}".removesuffix("/train.csv")
-    picture = original(opened, 0)
-    assert picture is not None
-    assert picture.size == (48, 40)
-    kept = b"".join(file.read_bytes() for file in (tmp_path / "run").rglob("*.*"))
-    assert b"hush" not in kept
-
-
-@pytest.mark.slow
-def test_what_an_s3_server_refuses_is_one_line(s3: str, tmp_path: Path) -> None:
-    def said(url: str) -> str:
-        return one_line("run", "--model", "tiny_conv:toon_studios", "--data", url, "--out", tmp_path / "run")
-
-    assert "Nothing is at 's3://nobucket/faces' (The specified bucket does not exist)" in said(
-        "s3://nobucket/faces"
-    )
-    assert "Nothing is at 's3://faces/none.csv'" in said(f"{s3}/none.csv")
-    with pytest.MonkeyPatch.context() as patch:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            patch.setenv("AWS_ENDPOINT_URL", f"{SERVER}:{free.getsockname()[1]}")
-        _system()
-        assert "'s3://faces' does not answer (Could not connect to the endpoint URL" in said(f"{s3}/folder")
-        patch.delenv("AWS_ACCESS_KEY_ID")
-        patch.delenv("AWS_SECRET_ACCESS_KEY")
-        patch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-        remote_errors.forget_silence()
-        _system()
-        assert "needs credentials: set AWS_ACCESS_KEY_ID" in said(f"{s3}/folder")
-    _system()
-
-
-@pytest.mark.slow
-def test_an_image_in_a_bucket_that_is_gone_is_none(s3: str) -> None:
-    assert reopen(f"{s3}/folder", "red/none.png") is None
-    assert reopen(f"{s3}/folder", "red/0.png") is not None
+def test_a_page_says_that_images_at_a_url_cannot_be_read(small_run: RunData) -> None:
+    file = small_run.folder / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"data_root": "memory://gone/test"}))
+    allow("memory://gone/test", small_run.table["id"])
+    for access, line in (
+        (Access.OWNER, "cannot be read at 'memory://gone/test'"),
+        (Access.VISITOR, "not here"),
+    ):
+        with pytest.raises(UserError, match=line):
+            Subjects(open_run(small_run.folder), Photos(), access).photo({"row": 0})

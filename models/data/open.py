@@ -10,7 +10,7 @@ import numpy as np
 from models.counts import counted
 from models.data.folder import SPLITS
 from models.data.holdout import held_out
-from models.data.kind import DataRequest
+from models.data.kind import DataKind, DataRequest
 from models.data.location import is_url
 from models.data.registry import REGISTERED, kind_of
 from models.data.remote_path import RemotePath
@@ -45,9 +45,7 @@ def open_data(
     if labels_as not in ("", *TASKS):
         raise UserError(f"Labels are read as {' or '.join(map(repr, TASKS))}, not as '{labels_as}'.")
     request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known), labels_as, votes)
-    kind = kind_of(request)
-    if is_url(spec) and kind.name not in REGISTERED and isinstance(request.path, RemotePath):
-        request.path.must_be_there()
+    kind = _kind_that_is_there(request)
     try:
         source = kind.open(request)
     except NoParts:
@@ -62,6 +60,14 @@ def open_data(
     if task == "classes":
         source = _as_asked(source, labels_as)
     return source if limit is None or limit >= len(source) else thinned(source, limit)
+
+
+def _kind_that_is_there(request: DataRequest) -> DataKind:
+    """The kind that opens it. Raises UserError for a URL where nothing is."""
+    kind = kind_of(request)
+    if is_url(request.text) and kind.name not in REGISTERED and isinstance(request.path, RemotePath):
+        request.path.must_be_there()
+    return kind
 
 
 def _as_asked(source: ImageSource, labels_as: str) -> ImageSource:
