@@ -39,8 +39,9 @@ def stratified(run: RunData, most: int, before: Set[str] = frozenset()) -> list[
         old = group[ids[group].isin(before)]
         first = [*old[_spread(len(old), count)], *even]
         chosen = list(dict.fromkeys(first))[:count]
-        place = {row: k for k, row in enumerate(even)}
-        each.append(sorted(chosen, key=lambda row, of=place: of.get(row, -1)))
+        listed = set(chosen)
+        others = [row for row in chosen if row not in set(even)]
+        each.append([*others, *(row for row in even if row in listed)])
     return [int(each[g][k]) for g, k in _turns(list(map(len, each)), most)]
 
 
