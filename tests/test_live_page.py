@@ -123,7 +123,7 @@ def test_of_several_labels_each_has_a_probability_of_its_own(tmp_path: Path) -> 
     assert shown_pixels(found["over"]) == pytest.approx(
         pixels_of(map_png(normalize(raw), max(1, 160 // max(raw.shape)))), abs=1
     )
-    assert "LayerCAM: not measured" in begun["verdict"]
+    assert "LayerCAM: the network is at chance" in begun["verdict"]
 
 
 def test_labels_that_are_called_are_all_shown() -> None:

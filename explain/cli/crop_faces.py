@@ -44,4 +44,4 @@ def crop_faces(
     except KeyboardInterrupt:
         say(f"\nStopped. {crops.counts}. Run the same command to resume.")
         raise typer.Exit(130) from None
-    say(f"{crops.counts}; written to {out}")
+    say(f"{crops.counts}\nWritten to {out}.")
