@@ -165,11 +165,11 @@ VIEWS: dict[str, Callable[[Page], None]] = {
     "Compare, empty": empty,
     "Compare": compared,
     "New run": new_run,
-    "Train": train,
-    "Export": export,
     "Live": live,
     "Photo": photo,
     "Review": review,
+    "Train": train,
+    "Export": export,
 }
 
 
