@@ -25,8 +25,6 @@ from models.extras import require_package
 if TYPE_CHECKING:
     import ray.data
 
-RESTARTS = 10
-"""So often a worker that is lost is started again, and its batches are computed again."""
 TURNS = 8
 """So many units of work each worker gets, at least, so that all of them end together."""
 SAME = {"weights_hash": "weights", "code": "code of the network", "data_fingerprint": "images or labels"}
@@ -102,8 +100,8 @@ class Worker:
     """One process that has opened the network and the images, for as many units of work as it gets."""
 
     def __init__(self, task: Task):
-        self._task, self._job = task, None  # opened later: here an error would be tried again
-        self._opened: Job | None = None
+        self._task = task
+        self._opened: Job | None = None  # opened by the first unit: an error here would be tried again
 
     def __call__(self, unit: pa.Table) -> Iterator[pa.Table]:
         """The batches of a unit, a table (1, `_ROWS`) each."""
@@ -201,7 +199,8 @@ def _answers(job: Job, batches: list[list[int]], workers: Workers, reopen: Reope
 
 
 def _dataset(work: list[str], task: Task, where: Place) -> "ray.data.Dataset":
-    """One row per batch, in their order."""
+    """One row per batch, in their order. Ray Data starts a worker that is lost again, and gives it the same
+    work."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
@@ -218,8 +217,6 @@ def _dataset(work: list[str], task: Task, where: Place) -> "ray.data.Dataset":
         compute=ray.data.ActorPoolStrategy(size=where.workers),
         num_cpus=where.cpus,
         num_gpus=where.gpus or None,
-        max_restarts=RESTARTS,
-        max_task_retries=RESTARTS,
     )
 
 
@@ -237,6 +234,7 @@ def _connected(workers: Workers) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else C++ writes to standard error, past logging
     address = _address(workers)
     own = {} if address else {"include_dashboard": False}
     with _signals_kept():
