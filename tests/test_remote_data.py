@@ -1,6 +1,7 @@
 """Data at URLs: rows, labels and probabilities of the local copy; one line for what cannot be reached."""
 
 import json
+import pickle
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -234,6 +235,15 @@ def test_a_plain_web_server_is_enough(form: str, web: str, forms: Path) -> None:
     assert there.items == here.items
     assert np.array_equal(np.asarray(there.load(4)), np.asarray(here.load(4)))
     assert "-" in there.stamp(4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_another_process_gets_the_same_images(form: str, memory: str) -> None:
+    source = open_data(f"{memory}/{FORMS[form]}")
+    source.prepare([0, 1])
+    other = pickle.loads(pickle.dumps(source))
+    assert (other.items, other.stamp(3)) == (source.items, source.stamp(3))
+    assert np.array_equal(np.asarray(other.load(1)), np.asarray(source.load(1)))
 
 
 # -- who may read what -------------------------------------------------------------------------------------

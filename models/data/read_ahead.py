@@ -20,6 +20,10 @@ class ReadAhead:
         self._waiting: OrderedDict[int, Future[bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type["ReadAhead"], tuple[()]]:
+        """Another process begins with nothing read."""
+        return ReadAhead, ()
+
     def begin(self, indices: Iterable[int], read: Callable[[int], bytes]) -> None:
         """Start to read these images."""
         from models.data.remote_files import pool
