@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ def on_workers(workers: Workers, reopen: Reopen) -> Schedule:
     """Raises UserError where Ray is missing."""
     require_package("ray")
 
-    def compute(job: Job, batches: list[list[int]]) -> Iterator[BatchRows]:
+    def compute(job: Job, batches: list[list[int]]) -> Generator[BatchRows, None, None]:
         with _connected(workers):
             yield from _answers(job, batches, workers, reopen)
 
