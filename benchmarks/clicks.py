@@ -1,11 +1,11 @@
 """Time of every click in the Errors tab, and memory of the server, for 50,000 images of 1,000 classes; of two
 classes (`--classes 2`) also at other thresholds.
-Budgets: 0.5 s per click, 1 GB.
+Budgets: opened in 2 s, clicks 0.1 s in the median and 0.3 s in 95 %, 1.5 GB.
 
     python benchmarks/clicks.py [--images 50000] [--classes 1000] [--run FOLDER]
 
 The run is synthetic, with planted faults (`synthetic`), or given. Findings are computed once and kept; both
-are timed.
+are timed, in seconds and in seconds of the processor, which other programs change less.
 """
 
 import argparse
@@ -70,37 +70,53 @@ def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+class Stopwatch:
+    """Wall and CPU seconds since the last call."""
+
+    def __init__(self) -> None:
+        self._at = self._now()
+
+    def _now(self) -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
+
+    def lap(self) -> tuple[float, float]:
+        before, self._at = self._at, self._now()
+        return self._at[0] - before[0], self._at[1] - before[1]
+
+
 def session(folder: Path) -> None:
-    began = time.perf_counter()
+    watch = Stopwatch()
     findings = Findings(open_run(folder))
-    opened = time.perf_counter() - began
+    print(f"  opened {_seconds(watch)}, {memory():.0f} MB")
+    pieces(findings, first_view(findings.run), findings.ready)
+    print(f"  first view {_seconds(watch)}, {memory():.0f} MB")
     list(analyze(findings))
-    worked_out = time.perf_counter() - began - opened
+    print(f"  findings {_seconds(watch)}, {memory():.0f} MB")
     view = first_view(findings.run)
-    pieces(findings, view)
-    print(f"{len(findings.run.table):,} images, {len(findings.run.classes):,} classes")
-    print(
-        f"  opened {opened:.2f} s, findings {worked_out:.1f} s, first view "
-        f"{time.perf_counter() - began - opened - worked_out:.2f} s"
-    )
+    print(f"  {len(findings.run.table):,} images, {len(findings.run.classes):,} classes")
     times = []
     for name, value in clicks(findings):
-        began, before, view = time.perf_counter(), view, view.apply(name, value, findings.run)
+        watch.lap()
+        before, view = view, view.apply(name, value, findings.run)
         size = sum(len(piece) for piece in changed(findings, before, view) if isinstance(piece, str))
-        times.append((time.perf_counter() - began, f"{name} {value}", size))
-    seconds = np.array([t for t, *_ in times])
-    median, most = np.quantile(seconds, [0.5, 0.95])
-    print(
-        f"  {len(times)} clicks: median {median:.3f} s, 95 % {most:.3f} s, worst {seconds.max():.3f} s "
-        "(budget 0.5 s)"
-    )
-    print(
-        "  slowest: "
-        + "; ".join(
-            f"{what} {t:.2f} s, {size / 1024:.0f} kB" for t, what, size in sorted(times, reverse=True)[:5]
+        times.append((*watch.lap(), f"{name} {value}", size))
+    for kind, seconds in (("wall", [t[0] for t in times]), ("CPU", [t[1] for t in times])):
+        median, most = np.quantile(seconds, [0.5, 0.95])
+        print(
+            f"  {len(times)} clicks, {kind}: median {median:.3f} s, 95 % {most:.3f} s, "
+            f"worst {max(seconds):.3f} s"
         )
+    times.sort(key=lambda t: -t[1])
+    print(
+        "  slowest (CPU): "
+        + "; ".join(f"{what} {t:.2f} s, {size / 1024:.0f} kB" for _, t, what, size in times[:8])
     )
-    print(f"  memory {memory():.0f} MB (budget 1,024 MB)")
+    print(f"  memory {memory():.0f} MB")
+
+
+def _seconds(watch: Stopwatch) -> str:
+    wall, cpu = watch.lap()
+    return f"{wall:.2f} s (CPU {cpu:.2f} s)"
 
 
 def main() -> None:

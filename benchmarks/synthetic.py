@@ -180,10 +180,11 @@ def blobs(rng: np.random.Generator, n: int, shape: tuple[int, int], cornered: np
 
 
 def thumbnails(rng: np.random.Generator, n: int) -> list[bytes]:
-    """JPEGs of noise, a few that are used again."""
+    """JPEGs of noise, a few that are used again, each followed by its number: a file stores equal ones
+    once."""
     made = []
     for pixels in rng.integers(0, 255, (8, 32, 32, 3), np.uint8):
         buffer = io.BytesIO()
         Image.fromarray(pixels).resize((112, 112)).save(buffer, "JPEG", quality=70)
         made.append(buffer.getvalue())
-    return [made[i % len(made)] for i in range(n)]
+    return [made[i % len(made)] + i.to_bytes(4) for i in range(n)]

@@ -5,7 +5,7 @@ import html
 import inspect
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -23,9 +23,9 @@ def message_text(message: str) -> str:
 
 
 def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
-    """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged
-    and shown in one line. A handler that yields nothing changes nothing; Gradio alone would empty its
-    outputs."""
+    """A handler, or one that yields (also an asynchronous one), whose `UserError` is shown as it is, and
+    whose other errors are logged and shown in one line. A handler that yields nothing changes nothing; Gradio
+    alone would empty its outputs."""
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -42,6 +42,19 @@ def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
         if silent:
             yield gr.skip()
 
+    @functools.wraps(handler)
+    async def guarded_async_steps(*args: P.args, **kwargs: P.kwargs) -> Any:
+        silent = True
+        with one_line(handler.__name__):
+            async with aclosing(handler(*args, **kwargs)) as steps:  # type: ignore[type-var]
+                async for step in steps:  # type: ignore[attr-defined]
+                    silent = False
+                    yield step
+        if silent:
+            yield gr.skip()
+
+    if inspect.isasyncgenfunction(handler):
+        return guarded_async_steps
     return guarded_steps if inspect.isgeneratorfunction(handler) else guarded
 
 

@@ -1,6 +1,7 @@
 """Map statistics: how maps of wrong predictions differ from those of correct ones, and a table of every map
 that can be sorted and filtered."""
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -93,13 +94,12 @@ def _contrast(run: RunData, c: Contrast) -> Markup:
 
 def _statistics(findings: Findings, view: View) -> Markup:
     run, target = findings.run, one_target(view) if view.target == "label" else "pred"
-    statistics, found = run.manifest.request.statistics, _table(findings.run, view, target)
+    statistics, found = run.manifest.request.statistics, _rows(findings.run, view, target)
+    columns = {f"{map_column(view.method, target)}.{s}": s for s in statistics}
+    page = run.ok.loc[found[view.page * A_PAGE : (view.page + 1) * A_PAGE]].rename(columns=columns)
     _, pages = pages_of(len(found), A_PAGE)
     heads = [(_head(name, view), _meaning(run, name)) for name in (*AUDITED, *statistics)]
-    rows = join(
-        _row(run, at, item, statistics)
-        for at, item in found[view.page * A_PAGE : (view.page + 1) * A_PAGE].iterrows()
-    )
+    rows = join(_row(run, at, item, statistics) for at, item in page.iterrows())
     whose = "" if view.label is None else f" of {run.classes[view.label]}"
     return panel(
         "Map statistics of every image",
@@ -128,20 +128,22 @@ def _limits(view: View, statistics: tuple[str, ...]) -> Markup:
     return boxes + html('<button class="vt-link" {}>show images</button>', action("group", key))
 
 
-def _table(run: RunData, view: View, target: str) -> pd.DataFrame:
-    """Sorted and filtered by the view's column."""
+def _rows(run: RunData, view: View, target: str) -> np.ndarray:
+    """Rows of the run's table, sorted and filtered by the view's column; those without a value last."""
     statistics = run.manifest.request.statistics
-    ok = run.ok if view.label is None else run.ok[run.ok["label"] == view.label]
     name = f"{map_column(view.method, target)}.{view.by}" if view.by in statistics else view.by
-    values = ok[name]
-    if view.by in ("label", "pred"):
-        values = values.map(dict(enumerate(run.classes)))
+    chosen = np.arange(len(run.ok)) if view.label is None else np.flatnonzero(run.ok["label"] == view.label)
+    values = run.ok[name].iloc[chosen]
+    if view.by in ("label", "pred"):  # by name
+        rank = np.argsort(np.argsort(np.array(run.classes), kind="stable"))
+        values = pd.Series(rank[values.to_numpy()])
     if view.low or view.high:
-        keep = (values >= float(view.low or "-inf")) & (values <= float(view.high or "inf"))
-        ok, values = ok[keep], values[keep]
-    picked = ok.loc[values.sort_values(ascending=not view.down, kind="stable", na_position="last").index]
-    columns = {f"{map_column(view.method, target)}.{s}": s for s in statistics}
-    return picked[[*AUDITED, "correct", *columns]].rename(columns=columns)
+        keep = ((values >= float(view.low or "-inf")) & (values <= float(view.high or "inf"))).to_numpy()
+        chosen, values = chosen[keep], values[keep]
+    order = values.reset_index(drop=True).sort_values(
+        ascending=not view.down, kind="stable", na_position="last"
+    )
+    return run.ok.index.to_numpy()[chosen[order.index.to_numpy()]]
 
 
 def _head(name: str, view: View) -> Markup:

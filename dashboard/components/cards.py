@@ -11,6 +11,7 @@ from dashboard.components.markup import NOTHING, action, html, join
 from explain import render
 from explain.analysis.votes import people_said
 from explain.formatting import decimal, evidence
+from explain.run.format import TARGETS, map_column
 from explain.run.reader import RunData
 
 
@@ -78,6 +79,9 @@ def cards(
     the two are the same. `shared`: all maps on one scale; `bars`: with probabilities as bars."""
     if not len(rows):
         return []
+    if not run.manifest.request.maps_apart and method in run.manifest.request.methods:
+        of_maps = [f"{map_column(method, t)}{end}" for t in TARGETS for end in ("", ".scale")]
+        run.read_ahead(rows, ["thumbnail", *of_maps])
     table, pictures = run.table.loc[list(rows)], run.thumbnails(rows)
     maps = {t: run.maps(method, t, rows) for t in ("pred", "label")}
     top = _largest(maps.values()) if shared else None

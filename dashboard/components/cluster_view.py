@@ -52,7 +52,8 @@ def cluster_view(findings: Findings, view: View) -> Markup:
         if found.left_out
         else ""
     )
-    return panel(title, controls + verdict_note(run, view.method) + body, note + left)
+    note = "; ".join(filter(None, [note, found.sampled])) + left
+    return panel(title, controls + verdict_note(run, view.method) + body, note)
 
 
 def _cluster(findings: Findings, view: View, c: Cluster, key: str, top: float) -> Markup:

@@ -12,7 +12,7 @@ from dashboard.components.toolbar import map_controls, one_target
 from dashboard.components.trust_line import verdict_note
 from dashboard.tabs.errors_state import View
 from explain import render
-from explain.analysis.findings import Findings
+from explain.analysis.findings import AT_ONCE, Findings
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.on_maps import may_say_of
 from explain.analysis.ranking import by_recall
@@ -59,7 +59,10 @@ def _difference(picture: str, means: MeanMaps, label: int) -> Markup:
 def class_means(findings: Findings, view: View) -> Markup:
     """Of the view's class; nothing where it has too few images."""
     label, target = view.label or 0, one_target(view)
-    if findings.run.binary:
+    many = len(findings.run.table) > AT_ONCE
+    if many and not findings.ready:  # reading the maps of a class would take long
+        return panel(f"Mean maps of {findings.run.classes[label]}", empty("They are being computed."))
+    if findings.run.binary or many:
         means = findings.means(view.method, target)
     else:  # of many classes, this one alone
         means = mean_maps(findings.run, view.method, target, label)

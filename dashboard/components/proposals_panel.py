@@ -31,18 +31,20 @@ def proposals_panel(
     maps: str = "",
     commands: Mapping[str, str] = NONE,
     tried: Mapping[str, Sequence[str]] = NONE,
+    done: float = 0.0,
 ) -> Markup:
-    """`found` None: the analysis is still running; `inconclusive`: why nothing can be concluded; `note`: what
-    they are; `of`: what they are about; `checks`: names of those that were made. `of_all`: of several labels
-    per image, those of all labels: a click on one also asks for its label. `maps`: what is said or not said
-    because of the maps (`explain.analysis.on_maps.maps_note`). By the option of a proposal, `commands`: the
-    whole command, and `tried`: names of runs to compare with, whose network was trained so
-    (`explain.analysis.next_training`)."""
+    """`found` None: the analysis is still running, and the fraction `done` of it is done; `inconclusive`: why
+    nothing can be concluded; `note`: what they are; `of`: what they are about; `checks`: names of those that
+    were made. `of_all`: of several labels per image, those of all labels: a click on one also asks for its
+    label. `maps`: what is said or not said because of the maps (`explain.analysis.on_maps.maps_note`). By the
+    option of a proposal, `commands`: the whole command, and `tried`: names of runs to compare with, whose
+    network was trained so (`explain.analysis.next_training`)."""
     below = html('<p class="vt-advice vt-maps-note">{}</p>', maps) if maps else NOTHING
     if inconclusive:
         return panel(f"What to check first{of}", warning(inconclusive))
     if found is None:
-        return panel(TITLE + of, empty("Checking labels, duplicates, slices, maps …"))
+        percent = f" {100 * done:.0f} %" if done else ""
+        return panel(TITLE + of, empty(f"Checking labels, duplicates, slices, maps …{percent}"))
     if not found:
         return panel(TITLE + of, empty(f"No significant finding. Checked: {', '.join(checks)}.") + below)
     cards = [

@@ -93,6 +93,7 @@ class Context:
     _of_findings: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
     _worked: Findings | None = None
+    analyzed: float = 0.0  # fraction of the findings that are computed now
 
     def __post_init__(self) -> None:
         self.cancellation = Cancellation(None if self.access.computes else VISIT)
@@ -204,11 +205,15 @@ class Context:
             return False
         with self._of_findings:
             if self._working is None or (not self._working.is_alive() and self._worked is not wanted):
-                self._worked = wanted
-                work = threading.Thread(target=lambda: list(analyze(wanted)), daemon=True, name="analysis")
+                self._worked, self.analyzed = wanted, 0.0
+                work = threading.Thread(target=self._analyze, args=[wanted], daemon=True, name="analysis")
                 self._working = work
                 work.start()
             return self._working.is_alive() or self._worked is not wanted
+
+    def _analyze(self, findings: Findings) -> None:
+        for fraction in analyze(findings):
+            self.analyzed = fraction
 
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""

@@ -1,7 +1,7 @@
 """Errors: where the network is wrong, the maps of its errors, and what to try next."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dashboard.components.label_table import label_table
 from dashboard.components.mean_view import mean_view
 from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
+from dashboard.components.panel import empty, panel
 from dashboard.components.proposals_panel import proposals_panel
 from dashboard.components.slice_view import slice_view
 from dashboard.components.threshold_view import threshold_panel
@@ -31,7 +32,7 @@ from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.trust_panel import TrustPanel
 from explain.analysis.binary_text import proposals_note
-from explain.analysis.findings import Findings
+from explain.analysis.findings import AT_ONCE, Findings
 from explain.analysis.groups import lists_of
 from explain.analysis.label_proposals import OF_ALL, label_set_findings
 from explain.analysis.next_training import command_of, runs_that_tried
@@ -41,6 +42,13 @@ from explain.quality.known import first_method
 from explain.run.notes import read
 
 TITLE, ID = "Errors", "errors"
+EVERY = 0.3  # seconds between two looks whether findings are computed
+FOLLOWING = ("labels", "label-sets", "duplicates", "similar", "proposal", "slice", "cluster", "all")
+"""Lists that follow from findings."""
+WAITS = (
+    "This follows from findings, which are being computed: 'What to try' shows how far that is. Click again "
+    "when they are there."
+)
 _LENS: dict[str, Callable[[Findings, Notes, View, bool], Markup]] = {
     "images": gallery,
     "attention": lambda findings, notes, view, editable: audit(findings, view),
@@ -51,10 +59,19 @@ _LENS: dict[str, Callable[[Findings, Notes, View, bool], Markup]] = {
 }
 
 
-def lens(findings: Findings, view: View, editable: bool) -> Markup:
+def lens(findings: Findings, view: View, editable: bool, ready: bool = True) -> Markup:
     """The right side: the bar, and the images in the way that was chosen."""
-    content = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
+    if not ready and waits(findings, view):
+        content = panel(LENSES[view.lens], empty(WAITS))
+    else:
+        content = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
     return lens_bar(LENSES, view.lens, lists_of(findings.run), view.group, content)
+
+
+def waits(findings: Findings, view: View) -> bool:
+    """Whether a view of a run of many images follows from findings, which a click does not wait for."""
+    follows = view.lens not in ("images", "notes") or view.group.partition(":")[0] in FOLLOWING
+    return len(findings.run.table) > AT_ONCE and follows
 
 
 def pieces(
@@ -63,24 +80,33 @@ def pieces(
     """Headline numbers, proposals, confusion matrix, class table and images; then, of two classes, the
     threshold, which all of them follow. `ready`: whether the findings are computed; `editable`: whether notes
     can be written; `others`: runs to compare with."""
+    return [draw() for draw in _drawers(findings, view, ready, editable, others)]
+
+
+def _drawers(
+    findings: Findings, view: View, ready: bool, editable: bool, others: Sequence[Path]
+) -> list[Callable[[], str]]:
     findings = findings.at(view.threshold, view.positive)
     run = findings.run
-    shown: list[str] = [
-        numbers(run, view.method),
-        proposed(findings, view, ready, others),
-        confusion(run, view),
-        class_table(run, view),
-        lens(findings, view, editable),
-        *([threshold_panel(findings, view)] if run.binary else []),
+    drawers: list[Callable[[], str]] = [
+        lambda: numbers(run, view.method),
+        lambda: proposed(findings, view, ready, others),
+        lambda: confusion(run, view),
+        lambda: class_table(run, view),
+        lambda: lens(findings, view, editable, ready),
+        *([lambda: threshold_panel(findings, view)] if run.binary else []),
     ]
-    if run.label_sets is not None:
-        shown.append(label_table(run.label_sets, view))
-    return shown
+    if (sets := run.label_sets) is not None:
+        drawers.append(lambda: label_table(sets, view))
+    return drawers
 
 
-def proposed(findings: Findings, view: View, ready: bool, others: Sequence[Path] = ()) -> Markup:
+def proposed(
+    findings: Findings, view: View, ready: bool, others: Sequence[Path] = (), done: float = 0.0
+) -> Markup:
     """What to try: of the network's own predictions, at any threshold. Of several labels per image, for the
-    label that is asked for, then for all of them."""
+    label that is asked for, then for all of them. `done`: the fraction that is computed, where it is not
+    `ready`."""
     run, found = findings.run, findings.proposals if ready else None
     shown, note = (found, view.group, findings.inconclusive, proposals_note(run)), ""
     if found is not None and not findings.inconclusive:
@@ -88,10 +114,10 @@ def proposed(findings: Findings, view: View, ready: bool, others: Sequence[Path]
     if run.label_sets is None:
         commands = {p.option: command_of(run, p.option) for p in found or ()}
         tried = runs_that_tried(run, found or (), others)
-        return proposals_panel(*shown, maps=note, commands=commands, tried=tried)
+        return proposals_panel(*shown, maps=note, commands=commands, tried=tried, done=done)
     every = label_set_findings(run.label_sets)
     of_all = every.proposals if ready or every.ready else None
-    one = proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run), maps=note)
+    one = proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run), maps=note, done=done)
     return one + proposals_panel(
         of_all,
         view.group,
@@ -107,13 +133,13 @@ def changed(
     findings: Findings, before: View, view: View, editable: bool = True, others: Sequence[Path] = ()
 ) -> list[Any]:
     """The pieces that look different after a click."""
-    new = pieces(findings, view, findings.ready, editable, others)
+    drawers = _drawers(findings, view, findings.ready, editable, others)
     decides = _decision_of(before) == _decision_of(view)
     same = [decides and before.method == view.method, decides and before.group == view.group]
     same += [decides and _matrix_of(before) == _matrix_of(view)] * 2
     labels = _labels_of(before) == _labels_of(view)
-    unchanged = [*same, False, decides, labels][: len(new)]
-    return [gr.skip() if same else html for html, same in zip(new, unchanged, strict=True)]
+    unchanged = [*same, False, decides, labels][: len(drawers)]
+    return [gr.skip() if kept else draw() for draw, kept in zip(drawers, unchanged, strict=True)]
 
 
 def _matrix_of(view: View) -> tuple[Any, ...]:
@@ -196,40 +222,54 @@ class ErrorsTab:
         """Those of the label that is asked for, of several; otherwise the run's."""
         return self._ctx.findings_of(view.asked)
 
-    def _proposed(self, findings: Findings, view: View) -> Markup:
-        return proposed(findings.at(view.threshold, view.positive), view, True, self._ctx.others)
+    def _proposed(self, findings: Findings, view: View, ready: bool = True) -> Markup:
+        shown = findings.at(view.threshold, view.positive)
+        return proposed(shown, view, ready, self._ctx.others, self._ctx.analyzed)
+
+    async def _computed(self, findings: Findings, view: View) -> AsyncIterator[Markup]:
+        """What to try, once it is computed, and until then how far that is. Waiting takes no thread, of which
+        the server has few."""
+        before = 0.0
+        while self._ctx.work_out(findings):
+            await asyncio.sleep(EVERY)
+            if (done := self._ctx.analyzed) != before:
+                before = done
+                yield await asyncio.to_thread(self._proposed, findings, view, False)
+        yield await asyncio.to_thread(self._proposed, findings, view)
 
     @error_boundary
-    def work_out(self, keys: dict[str, Any]) -> Iterator[Any]:
+    async def work_out(self, keys: dict[str, Any]) -> AsyncIterator[Any]:
         """What to try for the label of the view, once it is computed."""
         view = View(**keys)
-        findings = self._of(view)
+        findings = await asyncio.to_thread(self._of, view)
         if findings.ready:
             yield gr.skip()
             return
-        while self._ctx.work_out(findings):
-            time.sleep(0.3)
-        yield self._proposed(findings, view)
+        async for shown in self._computed(findings, view):
+            yield shown
 
     @error_boundary
-    def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
+    async def arrive(self, request: gr.Request) -> AsyncIterator[list[Any]]:
         """The view that a link asks for; then the proposals, as soon as they are computed."""
         parameters = {} if TAB in request.query_params else dict(request.query_params)
-        view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
+        view, areas = await asyncio.to_thread(self._arrived, parameters)
+        yield [*areas, *self._trust.values(view.method)]
+        nothing = [gr.skip()] * (len(self._areas) + 1)
+        findings = await asyncio.to_thread(self._of, view)
+        if self._known and view.asked == self._first.asked:
+            return
+        async for shown in self._computed(findings, view):
+            yield [*nothing[:2], shown, *nothing[3:], *[gr.skip()] * len(self._trust.outputs)]
+
+    def _arrived(self, parameters: dict[str, str]) -> tuple[View, list[Any]]:
+        """The view and its areas; nothing that is new where the page shows them already."""
+        view = self._first
         if self._trust.changed:
             view = replace(view, method=first_method(self._ctx.run))
-        if is_view(parameters) or self._trust.changed:
-            view = self._linked(parameters) if is_view(parameters) else view
-            shown = self._pieces(view)
-            yield [asdict(view), *shown, *self._trust.values(view.method)]
-        else:
-            yield [*nothing, *self._trust.values(view.method)]
-        findings = self._of(view)
-        while self._ctx.work_out(findings):
-            time.sleep(0.3)
-        if not self._known or view.asked != self._first.asked:
-            nothing[2] = self._proposed(findings, view)
-        yield [*nothing, *[gr.skip()] * len(self._trust.outputs)]
+        if not is_view(parameters) and not self._trust.changed:
+            return view, [gr.skip()] * (len(self._areas) + 1)
+        view = self._linked(parameters) if is_view(parameters) else view
+        return view, [asdict(view), *self._pieces(view)]
 
     def _linked(self, parameters: dict[str, str]) -> View:
         """The view that a link asks for."""

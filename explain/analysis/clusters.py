@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explain.analysis.few_parts import of_few_parts
 from explain.formatting import counted, plural
 from explain.run.reader import RunData
 from explain.run.regions import reduced
@@ -19,6 +20,8 @@ from models.errors import UserError
 from models.evaluation import wilson_interval
 
 FEWEST, SIDE, SAMPLE = 8, 16, 400
+MOST = 5000
+"""Images whose maps are read."""
 CONTROLS = 2  # random groups
 
 
@@ -44,12 +47,20 @@ class Cluster:
 @dataclass(frozen=True, eq=False)
 class Clustering:
     """`clusters`, the smallest first: odd ones are rare. `apart`: their silhouette, and what one group of the
-    same spread reaches (`control`). `left_out`: images whose map has no positive value."""
+    same spread reaches (`control`). `left_out`: images whose map has no positive value; `images`: those that
+    were looked at, `of` so many."""
 
     clusters: list[Cluster]
     apart: float
     control: float
     left_out: int
+    images: int = 0
+    of: int = 0
+
+    @property
+    def sampled(self) -> str:
+        """What of the images was looked at, where it is not all."""
+        return f"a sample of {self.images:,} of {counted(self.of, 'image')}" if self.images < self.of else ""
 
 
 def cluster_maps(
@@ -61,9 +72,11 @@ def cluster_maps(
     seed: int = 0,
     raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Clustering:
-    """At most `most` clusters of the rows' positive maps. Beyond `SAMPLE` images, an evenly spread sample is
+    """At most `most` clusters of the rows' positive maps; of more than `MOST` rows, those of some parts of
+    the run (`of_few_parts`). Beyond `SAMPLE` images, an evenly spread sample is
     clustered and each other image goes with its nearest neighbor. `raise_if_cancelled` is called between the
     steps. Raises UserError for less than `FEWEST` maps."""
+    of, rows = len(rows), of_few_parts(run, rows, MOST)
     maps = np.maximum(np.nan_to_num(run.maps(method, target, rows.tolist())), 0)
     total = maps.sum((1, 2))
     kept, fractions = rows[total > 0], maps[total > 0] / total[total > 0][:, None, None]
@@ -86,7 +99,8 @@ def cluster_maps(
         labels = labels[_nearest(points[sample], points)]
     wrong = ~run.ok.loc[kept, "correct"].to_numpy()
     clusters = [_cluster(kept, fractions, points, wrong, labels == k) for k in np.unique(labels)]
-    return Clustering(sorted(clusters, key=lambda c: len(c.rows)), apart, control, len(rows) - len(kept))
+    clusters.sort(key=lambda c: len(c.rows))
+    return Clustering(clusters, apart, control, len(rows) - len(kept), len(rows), of)
 
 
 def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:

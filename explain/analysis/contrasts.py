@@ -28,14 +28,16 @@ class Contrast:
 def contrasts(run: RunData, method: str, target: str = "pred") -> list[Contrast]:
     """Every class with images and all of them together, every statistic; p and delta are NaN below five wrong
     or five right images."""
-    ok, name = run.ok, map_column(method, target)
-    groups = {-1: ok} | {int(str(label)): group for label, group in ok.groupby("label")}
-    found = []
-    for label, group in groups.items():
-        wrong = ~group["correct"].to_numpy()
-        for statistic in run.manifest.request.statistics:
-            values = group[f"{name}.{statistic}"].to_numpy(float)
-            found.append((label, statistic, difference(values[wrong], values[~wrong])))
+    name, label, right = map_column(method, target), run.ok["label"].to_numpy(), run.ok["correct"].to_numpy()
+    order = np.argsort(label, kind="stable")
+    of_class = np.split(order, np.flatnonzero(np.diff(label[order])) + 1) if len(order) else []
+    groups = {-1: order} | {int(label[rows[0]]): rows for rows in of_class}
+    columns = {s: run.ok[f"{name}.{s}"].to_numpy(float) for s in run.manifest.request.statistics}
+    found = [
+        (number, statistic, difference(values[rows[~right[rows]]], values[rows[right[rows]]]))
+        for number, rows in groups.items()
+        for statistic, values in columns.items()
+    ]
     p = false_discovery(np.array([d.p for *_, d in found]))
     return [
         Contrast(label, statistic, d.mean_a, d.mean_b, d.n_a, d.n_b, d.delta, float(p[i]))

@@ -14,7 +14,7 @@ from models.errors import UserError
 BITS = 3  # of 64 that may differ
 SIMILAR = 0.98  # correlation of two 16 × 16 thumbnails that are the same picture
 _WORDS, _LARGEST = 4, 2000
-_SIDE, _BLOCK, _AT_ONCE = 16, 256, 512
+_SIDE, _AT_ONCE = 16, 512
 
 
 @dataclass(frozen=True)
@@ -63,19 +63,18 @@ def _candidates(hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for word in range(_WORDS):
         key = (hashes >> np.uint64(16 * word)) & np.uint64(0xFFFF)
         order = np.argsort(key, kind="stable")
-        for group in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
-            if 1 < len(group) <= _LARGEST:
-                found += [_near(hashes[group], rows[group], begin) for begin in range(0, len(group), _BLOCK)]
+        key, sorted_hashes, sorted_rows = key[order], hashes[order], rows[order].astype(np.int64)
+        _, group, size = np.unique(key, return_inverse=True, return_counts=True)
+        at, apart = np.flatnonzero(size[group] <= _LARGEST), 0
+        while len(at):  # each with the one that is so far behind it in its group
+            apart += 1
+            at = at[at < len(key) - apart]
+            at = at[key[at] == key[at + apart]]
+            near = at[np.bitwise_count(sorted_hashes[at] ^ sorted_hashes[at + apart]) <= BITS]
+            one, other = sorted_rows[near], sorted_rows[near + apart]
+            found.append(np.minimum(one, other) << 32 | np.maximum(one, other))
     pairs = np.unique(np.concatenate(found))
     return np.stack([pairs >> 32, pairs & 0xFFFFFFFF], 1)
-
-
-def _near(hashes: np.ndarray, rows: np.ndarray, begin: int) -> np.ndarray:
-    """Pairs of a block of rows with those after them, each as one number."""
-    apart = np.bitwise_count(hashes[begin : begin + _BLOCK, None] ^ hashes[None, begin:])
-    i, j = np.nonzero(np.triu(apart <= BITS, 1))
-    one, other = rows[begin + i].astype(np.int64), rows[begin + j].astype(np.int64)
-    return np.minimum(one, other) << 32 | np.maximum(one, other)
 
 
 def _thumbnails(run: RunData, rows: np.ndarray) -> np.ndarray:

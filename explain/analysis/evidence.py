@@ -4,8 +4,8 @@ differences between the maps of right and wrong answers. Slow results are read f
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cached_property
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,20 @@ from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair, near_duplicates
 from explain.analysis.label_noise import wrong_probability
 from explain.analysis.labels import Fit, checked, fit
-from explain.analysis.mean_maps import MeanMaps, mean_maps
+from explain.analysis.mean_maps import MeanMaps, mean_maps, means_in
 from explain.analysis.on_maps import method_of_findings
+from explain.analysis.once import Once
 from explain.analysis.shortcuts import Shortcut, shortcuts
 from explain.analysis.slices import Slice, slices
 from explain.analysis.suspicion import Suspicion, kept_suspicion
 from explain.run.format import TARGETS, map_column
-from explain.run.parquet import read
+from explain.run.parquet import names_in, read
 from explain.run.reader import RunData
 from models.json_files import build, read_object
 
 FILE, ABOUT, CONTRASTS = "analysis.parquet", "analysis.json", "contrasts.parquet"
+MEANS = "means.parquet"
+CHECKED = ("quality", "suggested", "issue")
 VERSION = 2
 PICTURES = 256
 T = TypeVar("T")
@@ -46,6 +49,8 @@ class Evidence:
         self._slices: dict[str, list[Slice]] = {}
         self._clusters: dict[tuple[int, str, str], Clustering] = {}
         self._means: dict[tuple[str, str], MeanMaps] = {}
+        self._slow: dict[str, Any] = {}
+        self._once = Once()
         self.pictures: LRUCache[tuple[int, bool], str] = LRUCache(PICTURES)
         """Mean pictures of (class, whether they are correct), as they are drawn."""
 
@@ -73,8 +78,13 @@ class Evidence:
         """Whether the folder holds what `analyze` writes, of this very run."""
         return bool(self._about)
 
-    def _read_or_compute(self, kept: Callable[[], T], compute: Callable[[], T]) -> T:
-        """The result in the folder; computed if there is none, or if the file is damaged."""
+    def _read_or_compute(self, name: str, kept: Callable[[], T], compute: Callable[[], T]) -> T:
+        """The result in the folder; computed if there is none, or if the file is damaged, by one thread for
+        all that ask."""
+        found: T = self._once.get(self._slow, name, lambda: self._found(kept, compute))
+        return found
+
+    def _found(self, kept: Callable[[], T], compute: Callable[[], T]) -> T:
         if self.kept:
             try:
                 return kept()
@@ -86,33 +96,43 @@ class Evidence:
                 )
         return compute()
 
-    @cached_property
+    @property
     def checked(self) -> pd.DataFrame:
         """As `labels.checked`, in the rows of `run.ok`."""
+        return self._read_or_compute("checked", lambda: self._columns(*CHECKED), lambda: checked(self.run))
 
-        def kept() -> pd.DataFrame:
-            return (
-                read(self.run.derived / FILE, ["quality", "suggested", "issue"])
-                .to_pandas()
-                .set_axis(self.run.ok.index)
-            )
+    def _columns(self, *names: str) -> pd.DataFrame:
+        """Of the file of single images."""
+        return read(self.run.derived / FILE, names).to_pandas().set_axis(self.run.ok.index)
 
-        return self._read_or_compute(kept, lambda: checked(self.run))
+    def _column(self, name: str, compute: Callable[[], pd.Series]) -> pd.Series:
+        """Of the file of single images, which earlier versions wrote without it."""
+
+        def kept() -> pd.Series:
+            there = name in names_in(self.run.derived / FILE)
+            return self._columns(name)[name].rename(None) if there else compute()
+
+        return self._read_or_compute(name, kept, compute)
 
     @cached_property
     def several(self) -> Suspicion | None:
         """What several networks say of the labels, if the run's folder has it."""
         return kept_suspicion(self.run, self.stamp)
 
-    @cached_property
+    @property
     def suspicion(self) -> pd.Series:
         """As `label_noise.wrong_probability`, in the rows of `run.ok`: the order of probable label errors; of
         several networks where `analyze --also` was given them."""
-        return wrong_probability(self.run) if self.several is None else self.several.values
+        return self.own_suspicion if self.several is None else self.several.values
 
-    @cached_property
+    @property
+    def own_suspicion(self) -> pd.Series:
+        """Of the run's network alone."""
+        return self._column("suspicion", lambda: wrong_probability(self.run))
+
+    @property
     def fit(self) -> Fit:
-        return self._read_or_compute(lambda: build(Fit, self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
+        return self._read_or_compute("fit", lambda: build(Fit, self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
 
     @property
     def suspects(self) -> np.ndarray:
@@ -120,14 +140,14 @@ class Evidence:
         issues = self.checked.index[self.checked["issue"]]
         return np.asarray(self.suspicion.loc[issues].sort_values(ascending=False, kind="stable").index)
 
-    @cached_property
+    @property
     def shortcuts(self) -> list[Shortcut]:
         """As `shortcuts.shortcuts`."""
-        return shortcuts(self.run)
+        return self._once.get(self._slow, "shortcuts", lambda: shortcuts(self.run))
 
-    @cached_property
+    @property
     def duplicates(self) -> list[DuplicatePair]:
-        return self._read_or_compute(self._kept_duplicates, lambda: near_duplicates(self.run))
+        return self._read_or_compute("duplicates", self._kept_duplicates, lambda: near_duplicates(self.run))
 
     def _kept_duplicates(self) -> list[DuplicatePair]:
         rows = set(self.run.ok.index)
@@ -136,7 +156,7 @@ class Evidence:
             raise ValueError("rows that the run does not have")
         return pairs
 
-    @cached_property
+    @property
     def _contrasts(self) -> pd.DataFrame:
         def kept() -> pd.DataFrame:
             found = read(self.run.derived / CONTRASTS).to_pandas()
@@ -157,7 +177,7 @@ class Evidence:
                 ignore_index=True,
             )
 
-        return self._read_or_compute(kept, compute)
+        return self._read_or_compute("contrasts", kept, compute)
 
     def contrasts(self, method: str, target: str = "pred") -> list[Contrast]:
         """As `contrasts.contrasts`."""
@@ -170,15 +190,20 @@ class Evidence:
 
     def slices(self, method: str) -> list[Slice]:
         """As `slices.slices`."""
-        if method not in self._slices:
-            self._slices[method] = slices(self.run, method)
-        return self._slices[method]
+        return self._once.get(self._slices, method, lambda: slices(self.run, method))
 
     def means(self, method: str, target: str) -> MeanMaps:
         """As `mean_maps.mean_maps`."""
-        if (method, target) not in self._means:
-            self._means[method, target] = mean_maps(self.run, method, target)
-        return self._means[method, target]
+
+        def kept() -> MeanMaps:
+            return means_in(read(self.run.derived / MEANS), self.run, method, target)
+
+        def found() -> MeanMaps:
+            there = (self.run.derived / MEANS).is_file()
+            compute = partial(mean_maps, self.run, method, target)
+            return self._found(kept, compute) if there else compute()
+
+        return self._once.get(self._means, (method, target), found)
 
     def clusters(
         self,
@@ -188,13 +213,12 @@ class Evidence:
         raise_if_cancelled: Callable[[], None] = lambda: None,
     ) -> Clustering:
         """Of the maps of a class's images, as `clusters.cluster_maps`."""
-        key = (label, method, target)
-        if key not in self._clusters:
+
+        def compute() -> Clustering:
             rows = self.run.ok.index[self.run.ok["label"] == label].to_numpy()
-            self._clusters[key] = cluster_maps(
-                self.run, rows, method, target, raise_if_cancelled=raise_if_cancelled
-            )
-        return self._clusters[key]
+            return cluster_maps(self.run, rows, method, target, raise_if_cancelled=raise_if_cancelled)
+
+        return self._once.get(self._clusters, (label, method, target), compute)
 
     @property
     def method(self) -> str:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from explain.analysis.evidence import Evidence
 from explain.analysis.proposal import Proposal
-from explain.analysis.significance import holm
+from explain.analysis.significance import holm, more_errors
 from explain.analysis.sure_predictions import sure_counts, sure_rows
 from explain.formatting import chance, counted, percent
 from explain.run.reader import RunData
@@ -75,13 +75,12 @@ def exchanges(run: RunData) -> list[Exchange]:
 
 def pairs_of(counts: np.ndarray, sure: np.ndarray) -> list[Exchange]:
     """As `exchanges`, of what `sure_predictions.sure_labels` counts."""
-    classes = len(sure)
-    pairs = [(a, b) for a in range(classes) for b in range(classes) if a != b and counts[a, b] > counts[b, a]]
-    ps = np.array([_largest_p(counts, sure, a, b) for a, b in pairs])
+    true, given = np.nonzero(counts > counts.T)
+    ps = _tests(counts, sure, true, given).max(0, initial=0.0)
     # of each two classes one direction can be tested: twice as many tests as were made, for both
     adjusted = np.minimum(1, 2 * holm(ps)) if len(ps) else ps
     found = []
-    for (a, b), p in zip(pairs, adjusted, strict=True):
+    for a, b, p in zip(true.tolist(), given.tolist(), adjusted, strict=True):
         count, n = int(counts[a, b]), int(sure[a])
         if p < 1e-3 and count >= FEWEST and count >= SMALLEST * n:
             low, high = wilson_interval(count, n)
@@ -90,23 +89,21 @@ def pairs_of(counts: np.ndarray, sure: np.ndarray) -> list[Exchange]:
     return sorted(found, key=lambda x: (-x.count, x.p))
 
 
-def _largest_p(counts: np.ndarray, sure: np.ndarray, a: int, b: int) -> float:
-    return max(_tests(counts, sure, a, b))
-
-
-def _tests(counts: np.ndarray, sure: np.ndarray, a: int, b: int) -> tuple[float, float, float, float]:
-    """One-sided p that images that look like a have label b more often than images that look like b have
-    label a, by fractions (Fisher's exact test) and by counts (binomial); more often than they have any other
-    wrong label (binomial, with the mean of the others); and that label b is there more often than among
+def _tests(counts: np.ndarray, sure: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """One-sided p (4, pairs) that images that look like a have label b more often than images that look like
+    b have label a, by fractions (Fisher's exact test) and by counts (binomial); more often than they have any
+    other wrong label (binomial, with the mean of the others); and that label b is there more often than among
     images that look like any other class (binomial, with the mean of the others or the fraction of a, what
-    is larger)."""
-    there, back, even = int(counts[a, b]), int(counts[b, a]), 1 / (len(counts) - 1)
-    table = [[there, int(sure[a]) - there], [back, int(sure[b]) - back]]
-    row, column = (int(line.sum()) - int(counts[k, k]) for line, k in ((counts[a], a), (counts[:, b], b)))
-    fraction = max(even, sure[a] / max(1, int(sure.sum()) - int(sure[b])))
-    return (
-        float(stats.fisher_exact(table, alternative="greater").pvalue),
-        float(stats.binom.sf(there - 1, there + back, 0.5)),
-        float(stats.binom.sf(there - 1, row, even)),
-        float(stats.binom.sf(there - 1, column, min(1.0, fraction))),
+    is larger). `a`, `b`: classes of each pair (pairs,)."""
+    there, back, even = counts[a, b], counts[b, a], 1 / max(1, len(counts) - 1)
+    own = np.diag(counts)
+    row, column = counts.sum(1)[a] - own[a], counts.sum(0)[b] - own[b]
+    fraction = np.maximum(even, sure[a] / np.maximum(1, sure.sum() - sure[b]))
+    return np.stack(
+        [
+            more_errors(there, sure[a], there + back, sure[a] + sure[b]),
+            stats.binom.sf(there - 1, there + back, 0.5),
+            stats.binom.sf(there - 1, row, even),
+            stats.binom.sf(there - 1, column, np.minimum(1.0, fraction)),
+        ]
     )

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,23 +17,26 @@ from explain.analysis.chance import inconclusive
 from explain.analysis.clusters import Clustering
 from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair
-from explain.analysis.evidence import ABOUT, CONTRASTS, FILE, Evidence
+from explain.analysis.evidence import ABOUT, CONTRASTS, FILE, MEANS, Evidence
 from explain.analysis.label_proposals import label_set_findings
 from explain.analysis.labels import Fit
-from explain.analysis.mean_maps import MeanMaps, mean_maps_at
+from explain.analysis.mean_maps import MeanMaps, mean_maps_at, means_table
 from explain.analysis.proposal import Proposal, of_labels
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
 from explain.analysis.suspicion import Suspicion
 from explain.formatting import counted
 from explain.quality.known import Stamp, first_method, stamp_of
-from explain.run.format import write_json
+from explain.run.format import TARGETS, write_json
 from explain.run.label_sets import LabelRun
 from explain.run.parquet import write
 from explain.run.reader import RunData
 from models.classes import find_class
 from models.errors import UserError
 
+AT_ONCE = 20_000
+"""Images of a run up to which a page waits for what follows from kept results; of more, it is computed in the
+background."""
 THRESHOLDS = 4  # findings at other thresholds that are kept, at about 20 MB each for 50,000 images
 
 
@@ -43,7 +46,7 @@ class Findings(Evidence):
     def __init__(self, run: RunData):
         run.require_one_class("The analysis of errors")
         super().__init__(run)
-        self._ready = self.kept
+        self._ready = self.kept and len(run.table) <= AT_ONCE
         self._at: LRUCache[tuple[float, int], Findings] = LRUCache(THRESHOLDS)
         self._scores: dict[int, BinaryScores] = {}
         self._lock = threading.Lock()
@@ -131,23 +134,23 @@ class FindingsAt(Findings):
     def at(self, threshold: float, positive: int) -> Findings:
         return self.stored.at(threshold, positive)
 
-    @cached_property
+    @property
     def checked(self) -> pd.DataFrame:
         return self.stored.checked
 
-    @cached_property
+    @property
     def several(self) -> Suspicion | None:
         return self.stored.several
 
-    @cached_property
+    @property
     def suspicion(self) -> pd.Series:
         return self.stored.suspicion
 
-    @cached_property
+    @property
     def fit(self) -> Fit:
         return self.stored.fit
 
-    @cached_property
+    @property
     def duplicates(self) -> list[DuplicatePair]:
         return self.stored.duplicates
 
@@ -233,23 +236,42 @@ def analyze(findings: Findings, clicks: bool = True) -> Iterator[float]:
     the dashboard's first clicks would wait for."""
     findings = findings.stored
     if not findings.kept:
-        for fraction, name in ((0.1, "fit"), (0.6, "checked"), (0.8, "duplicates"), (0.95, "_contrasts")):
-            getattr(findings, name)
+        for fraction, compute in _steps(findings):
+            compute()
             yield fraction
         with suppress(OSError):
             _write(findings.run.derived, findings)
-    if clicks and isinstance(findings.run, LabelRun):
-        _ = label_set_findings(findings.run.label_sets).proposals
+    if clicks:
+        yield 0.9
+        _ = findings.proposals
+        if isinstance(findings.run, LabelRun):
+            _ = label_set_findings(findings.run.label_sets).proposals
     findings.set_ready()
     if clicks:
         _soon_asked_for(findings)
     yield 1.0
 
 
+def _steps(findings: Findings) -> Iterator[tuple[float, Callable[[], object]]]:
+    """What is kept: (fraction that is done after it, what computes it)."""
+    for fraction, name in ((0.1, "fit"), (0.35, "checked"), (0.5, "own_suspicion"), (0.6, "duplicates")):
+        yield fraction, partial(getattr, findings, name)
+    yield 0.75, lambda: findings._contrasts
+    for method, target in _sets(findings.run):
+        yield 0.85, partial(findings.means, method, target)
+
+
+def _sets(run: RunData) -> list[tuple[str, str]]:
+    """(method, target) of all maps for which means are kept; none of single labels of several."""
+    if run.label_sets is not None:
+        return []
+    return [(method, target) for method in run.manifest.request.methods for target in TARGETS]
+
+
 def _soon_asked_for(findings: Findings) -> None:
     """What the first clicks would wait for."""
     run, method = findings.run, first_method(findings.run)
-    _ = findings.proposals, run.margin, findings.means(method, "label")
+    _ = run.margin, findings.means(method, "label")
     if run.binary and not findings.scores.undefined:
         _ = findings.scores.average_precision_interval
     for label in by_recall(run)[: 2 if run.binary else 1]:  # a threshold may change which is the worst
@@ -264,8 +286,12 @@ def _as_written(pair: DuplicatePair) -> dict[str, object]:
 
 def _write(folder: Path, findings: Findings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in ((FILE, findings.checked), (CONTRASTS, findings._contrasts)):
+    run = findings.run
+    images = findings.checked.assign(suspicion=findings.own_suspicion)
+    for name, table in ((FILE, images), (CONTRASTS, findings._contrasts)):
         write(pa.Table.from_pandas(table.reset_index(drop=True), preserve_index=False), folder / name)
+    if means := [means_table(findings.means(*given), *given) for given in _sets(run)]:
+        write(pa.concat_tables(means), folder / MEANS)
     write_json(
         folder / ABOUT,
         findings.stamp | {"fit": asdict(findings.fit), "twins": list(map(_as_written, findings.duplicates))},

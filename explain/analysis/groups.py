@@ -217,11 +217,12 @@ def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | N
     if (asked := _asked_cluster(findings, name)) is None:
         return None
     label, number, method, target = asked
-    run, clusters = findings.run, findings.clusters(label, method, target).clusters
-    if number >= len(clusters):
+    run, clustering = findings.run, findings.clusters(label, method, target)
+    if number >= len(clustering.clusters):
         return None
-    found = clusters[number]
+    found = clustering.clusters[number]
     note = f"{found.wrong} of {len(found.rows)} wrong; the most typical first"
+    note = "; ".join(filter(None, [note, clustering.sampled]))
     return Group(f"{run.classes[label]}, cluster {number + 1}", note, found.rows, said_of(run, method))
 
 

@@ -28,8 +28,7 @@ def confident_joint(run: RunData) -> np.ndarray:
     classes = len(run.classes)
     thresholds, support = _thresholds(run)
     joint = np.zeros((classes, classes))
-    for rows, prob in run.probabilities():
-        label = run.ok.loc[rows, "label"].to_numpy()
+    for label, prob in run.labeled_probabilities():
         confident = prob >= thresholds - _TOLERANCE
         known = confident.any(1)
         true = np.where(confident, prob, -1.0).argmax(1)
@@ -43,8 +42,7 @@ def _thresholds(run: RunData) -> tuple[np.ndarray, np.ndarray]:
     """Mean probability (K,) of each class in images of its label, above 1 without any; its images (K,)."""
     classes = len(run.classes)
     total, support = np.zeros(classes), np.zeros(classes)
-    for rows, prob in run.probabilities():
-        label = run.ok.loc[rows, "label"].to_numpy()
+    for label, prob in run.labeled_probabilities():
         total += np.bincount(label, prob[np.arange(len(prob)), label], classes)
         support += np.bincount(label, minlength=classes)
     return np.where(support > 0, total / np.maximum(support, 1), 2.0), support
@@ -68,10 +66,8 @@ def wrong_probability(run: RunData, joint: np.ndarray | None = None) -> pd.Serie
     if joint is None:
         joint = sure_joint(sure_counts(run)[0], np.bincount(run.ok["pred"], minlength=classes))
     given = noise_matrix(joint)
-    found = pd.Series(0.0, index=run.ok.index)
-    for rows, prob in run.probabilities():
-        found.loc[rows] = wrong_given(prob, run.ok.loc[rows, "label"].to_numpy(), given)
-    return found
+    found = [wrong_given(prob, label, given) for label, prob in run.labeled_probabilities()]
+    return pd.Series(np.concatenate([np.zeros(0), *found]), run.ok.index)
 
 
 def wrong_of(prob: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -28,22 +28,23 @@ def checked(run: RunData) -> pd.DataFrame:
     """
     from cleanlab.experimental.label_issues_batched import LabelInspector
 
-    classes, label = len(run.classes), run.ok["label"]
-    kept = pd.DataFrame({"quality": np.float32(0), "suggested": np.int16(0)}, index=run.ok.index)
-    if not len(kept):
-        return kept.assign(issue=False)
-    inspector = LabelInspector(num_class=classes, verbose=False, n_jobs=1)
-    for rows, prob in run.probabilities():
-        inspector.update_confident_thresholds(label.loc[rows].to_numpy(), prob)
-        kept.loc[rows, "quality"] = prob[np.arange(len(prob)), label.loc[rows]].astype(np.float32)
-    order = []
+    label = run.ok["label"].to_numpy()
+    if not len(label):
+        none = {"quality": np.zeros(0, np.float32), "suggested": np.zeros(0, np.int16)}
+        return pd.DataFrame(none | {"issue": np.zeros(0, bool)}, index=run.ok.index)
+    inspector = LabelInspector(num_class=len(run.classes), verbose=False, n_jobs=1)
+    quality, suggested = [], []
+    for given, prob in run.labeled_probabilities():
+        inspector.update_confident_thresholds(given, prob)
+        quality.append(prob[np.arange(len(prob)), given].astype(np.float32))
     thresholds = inspector.get_confident_thresholds(silent=True)
-    for rows, prob in run.probabilities():
-        inspector.score_label_quality(label.loc[rows].to_numpy(), prob)
-        kept.loc[rows, "suggested"] = np.where(prob >= thresholds, prob, prob - 2).argmax(1).astype(np.int16)
-        order.append(rows)
-    issues = np.concatenate(order)[inspector.get_label_issues()]
-    return kept.assign(issue=np.isin(kept.index, issues) & (kept["suggested"] != label))
+    for given, prob in run.labeled_probabilities():
+        inspector.score_label_quality(given, prob)
+        suggested.append(np.where(prob >= thresholds, prob, prob - 2).argmax(1).astype(np.int16))
+    found = {"quality": np.concatenate(quality), "suggested": np.concatenate(suggested)}
+    issue = np.zeros(len(label), bool)
+    issue[inspector.get_label_issues()] = True
+    return pd.DataFrame(found | {"issue": issue & (found["suggested"] != label)}, index=run.ok.index)
 
 
 @dataclass(frozen=True)
@@ -143,18 +144,15 @@ def _scattered_fraction(far: np.ndarray, against: np.ndarray, where: np.ndarray,
 
 def _evenly(run: RunData) -> tuple[np.ndarray, np.ndarray]:
     """log p (n, K) and labels (n,) of at most `FITTED` images."""
-    wanted = (
-        run.ok.index.to_numpy()[
-            np.unique(np.linspace(0, len(run.ok) - 1, min(FITTED, len(run.ok))).astype(int))
-        ]
-        if len(run.ok)
-        else []
-    )
-    logs, label = [], []
-    for rows, prob in run.probabilities():
-        chosen = np.isin(rows, wanted)
+    every = len(run.ok)
+    wanted = np.zeros(every, bool)
+    wanted[np.linspace(0, every - 1, min(FITTED, every)).astype(int)] = True
+    logs, label, begin = [], [], 0
+    for given, prob in run.labeled_probabilities():
+        chosen = wanted[begin : begin + len(given)]
         logs.append(np.log(np.maximum(prob[chosen], _TINY)))
-        label.append(run.ok.loc[rows[chosen], "label"].to_numpy())
+        label.append(given[chosen])
+        begin += len(given)
     return (np.concatenate(logs), np.concatenate(label)) if logs else (np.zeros((0, 1)), np.zeros(0, int))
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from explain.run.reader import RunData
 
@@ -67,9 +69,34 @@ def _sums(run: RunData, method: str, target: str, rows: np.ndarray) -> tuple[np.
         )
         sums = maps.sum(1)
         positive = sums > 0
-        np.add.at(total, cell[chosen][positive], maps[positive] / sums[positive, None])
+        total += _summed(maps[positive] / sums[positive, None], cell[chosen][positive], 2 * k)
         count += np.bincount(cell[chosen][positive], minlength=2 * k)
     return total, count
+
+
+def _summed(maps: np.ndarray, cell: np.ndarray, cells: int) -> np.ndarray:
+    """Sums (cells, h w) of the maps (n, h w) of each cell."""
+    from scipy.sparse import csr_array
+
+    of_cell = csr_array((np.ones(len(cell)), (cell, np.arange(len(cell)))), (cells, len(cell)))
+    return np.asarray(of_cell @ maps.astype(float))
+
+
+def means_table(means: MeanMaps, method: str, target: str) -> pa.Table:
+    """One row a class, wrong before right: `method`, `target`, `count`, `map`; the inverse of `means_in`."""
+    k = len(means.count)
+    flat = pa.array(means.maps.reshape(-1))
+    maps = pa.FixedSizeListArray.from_arrays(flat, means.maps[0, 0].size)
+    names = {"method": [method] * 2 * k, "target": [target] * 2 * k}
+    return pa.table(names | {"count": means.count.reshape(-1), "map": maps})
+
+
+def means_in(table: pa.Table, run: RunData, method: str, target: str) -> MeanMaps:
+    """Raises ValueError where the table has no such means."""
+    chosen = pc.and_(pc.equal(table["method"], method), pc.equal(table["target"], target))
+    found, (k, shape) = table.filter(chosen), (len(run.classes), run.manifest.request.map_shape)
+    flat = found["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return MeanMaps(flat.reshape(k, 2, *shape), found["count"].to_numpy().reshape(k, 2))
 
 
 def _means(total: np.ndarray, count: np.ndarray, run: RunData) -> MeanMaps:

@@ -45,10 +45,13 @@ MAPS = "maps"
 output, whose parts have the numbers of the parts of `SAMPLES`."""
 SUSPICION_OF, SUSPICION = "suspicion.json", "suspicion.parquet"
 """Of several networks (`explain.analysis.suspicion`): what it is of, and the values."""
+COLUMNS = "columns.parquet"  # of all parts (`explain.run.light_columns`)
 DERIVED = (
+    COLUMNS,
     "analysis.json",
     "analysis.parquet",
     "contrasts.parquet",
+    "means.parquet",
     "survey.json",
     "strongest.parquet",
     "depth.parquet",
@@ -261,7 +264,7 @@ def maps_of(part: Path) -> Path:
 
 
 def part_files(folder: Path) -> list[Path]:
-    return sorted((folder / SAMPLES).glob("part-*.parquet"))
+    return sorted((folder / SAMPLES).glob("part-*.parquet"), key=lambda path: path.name)
 
 
 def done_ids(folder: Path) -> set[str]:

@@ -1,10 +1,11 @@
 """Parquet files that are written whole or not at all, with a checksum a page: what a disk or a copy damaged
 is noticed, and never shown."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -42,6 +43,28 @@ def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, 
         )
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise Damaged(path, error, remedy) from error
+
+
+def read_part(
+    path: Path, wanted: Sequence[str], optional: Set[str] = frozenset()
+) -> tuple[pa.Table, pa.Schema]:
+    """The wanted columns of a small file, those of `optional` where it has them, and its whole schema. Raises
+    `Damaged` as `read`."""
+    _must_be_a_file(path)
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            names = [name for name in wanted if name in schema.names or name not in optional]
+            return file.read(names, use_threads=False).select(names), schema
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise Damaged(path, error) from error
+
+
+def taken(path: Path, name: str, places: np.ndarray) -> pa.ChunkedArray:
+    """A column of a small file, of which nothing is kept, at these places. Raises `Damaged`."""
+    values = read_part(path, [name])[0][name]
+    whole = len(places) == len(values) and (np.diff(places) == 1).all()
+    return values if whole else values.take(pa.array(places))
 
 
 def names_in(path: Path) -> set[str]:

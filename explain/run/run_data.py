@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from explain.formatting import be, counted
-from explain.run.column_cache import column
+from explain.run.column_cache import column, read_ahead
 from explain.run.decision import FLIPPED, decided, is_the_true_class, nudged
 from explain.run.format import (
     MANIFEST,
@@ -26,7 +26,7 @@ from explain.run.format import (
     part_files,
     unpack_maps,
 )
-from explain.run.parquet import Damaged, names_in, read
+from explain.run.parquet import Damaged, names_in, read, taken
 from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import fingerprint, is_allowed
 from models.classes import names_by_data
@@ -211,7 +211,8 @@ class RunData:
     @cached_property
     def ok(self) -> pd.DataFrame:
         """Readable images; `pred` and `label` as int64, `correct` as bool."""
-        good = self.table[self.table["error"].isna()].copy()
+        bad = self.table["error"].notna().to_numpy()
+        good = self.table[~bad].copy() if bad.any() else self.table.copy(deep=False)
         good["pred"], good["label"] = good["pred"].astype(np.int64), good["label"].astype(np.int64)
         good["correct"] = good["pred"] == good["label"]
         return good
@@ -265,15 +266,20 @@ class RunData:
         where = zip(*self._where(rows), strict=True)
         return [self._part(int(part), name)[int(row)] for part, row in where]
 
-    def _where(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def _where(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of rows of the table: their parts (n,), and where they are in them (n,)."""
-        at = self.table.index.get_indexer(list(rows))
+        at = self.table.index.get_indexer(np.asarray(rows))
         if (at < 0).any():
-            raise KeyError(list(rows))
+            raise KeyError(np.asarray(rows)[at < 0].tolist())
         return self.table["part"].to_numpy()[at], self.table["row"].to_numpy()[at]
 
     def _part(self, part: int, name: str) -> pa.ChunkedArray:
         return column(self.parts[part], name, self.stamp)
+
+    def read_ahead(self, rows: Sequence[int], names: Sequence[str]) -> None:
+        """Columns of the parts of these rows, as `column_cache.read_ahead`."""
+        for part in np.unique(self._where(rows)[0]).tolist():
+            read_ahead(self.parts[part], names, self.stamp)
 
     @cached_property
     def parts(self) -> list[Path]:
@@ -288,15 +294,20 @@ class RunData:
         """The thumbnail of each row, as JPEG."""
         return [value.as_py() or b"" for value in self._read("thumbnail", rows)]
 
+    def _by_part(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Part by part: its number, which of the rows lie in it (indices into `rows`), and where in it."""
+        parts, places = self._where(rows)
+        order = np.argsort(parts, kind="stable")
+        for chosen in np.split(order, np.flatnonzero(np.diff(parts[order])) + 1):
+            if len(chosen):
+                yield int(parts[chosen[0]]), chosen, places[chosen]
+
     def thumbnail_parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, list[bytes]]]:
         """Part by part: indices into `rows` (n,), and their thumbnails as JPEG. Nothing is
         kept."""
-        where = self.table.loc[rows, ["part", "row"]].assign(at=np.arange(len(rows)))
-        for part, group in where.groupby("part"):
-            column = read(self.parts[int(str(part))], ["thumbnail"])["thumbnail"].take(
-                pa.array(group["row"].to_numpy())
-            )
-            yield group["at"].to_numpy(), [data or b"" for data in column.to_pylist()]
+        for part, chosen, places in self._by_part(rows):
+            column = taken(self.parts[part], "thumbnail", places)
+            yield chosen, [data or b"" for data in column.to_pylist()]
 
     def thumbnail_image(self, row: int) -> Image.Image:
         """The thumbnail as a picture; raises UserError for an image that could not be read."""
@@ -309,12 +320,19 @@ class RunData:
         return np.array(self._read("prob", [row])[0].as_py() or [np.nan] * len(self.classes), np.float32)
 
     def probabilities(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Part by part: rows (n,) of readable images, and their probabilities (n, K) float32. Nothing of it
-        is kept."""
-        for part, group in self.ok.groupby("part"):
-            lists = read(self.parts[int(str(part))], ["prob"])["prob"].take(pa.array(group["row"].to_numpy()))
-            flat = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            yield group.index.to_numpy(), flat.reshape(len(group), -1)
+        """Part by part, in the order of `ok`: rows (n,) of readable images, and their probabilities (n, K)
+        float32. Nothing of it is kept."""
+        every = self.ok.index.to_numpy()
+        for part, chosen, places in self._by_part(every):
+            flat = taken(self.parts[part], "prob", places).combine_chunks().flatten()
+            yield every[chosen], flat.to_numpy(zero_copy_only=False).reshape(len(chosen), -1)
+
+    def labeled_probabilities(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Part by part, in the order of `ok`: labels (n,), and probabilities (n, K) as `probabilities`."""
+        label, begin = self.ok["label"].to_numpy(), 0
+        for rows, prob in self.probabilities():
+            yield label[begin : begin + len(rows)], prob
+            begin += len(rows)
 
     @cached_property
     def margin(self) -> pd.Series:
@@ -322,12 +340,10 @@ class RunData:
         uncertain."""
         if self.stored is not None:
             return self.stored.margin
-        margin = pd.Series(np.ones(len(self.ok), np.float32), self.ok.index)
-        for rows, prob in self.probabilities():
-            if prob.shape[1] > 1:
-                two = np.partition(prob, -2, axis=1)[:, -2:]
-                margin.loc[rows] = two[:, 1] - two[:, 0]
-        return margin
+        if len(self.classes) < 2 or not len(self.ok):
+            return pd.Series(np.ones(len(self.ok), np.float32), self.ok.index)
+        two = [np.partition(prob, -2, axis=1)[:, -2:] for _, prob in self.probabilities()]
+        return pd.Series(np.concatenate([pair[:, 1] - pair[:, 0] for pair in two]), self.ok.index)
 
     def maps(self, method: str, target: str, rows: Sequence[int]) -> np.ndarray:
         """Raw maps (n, h, w) float32 of the rows; NaN for unreadable images, and where the folder has none:
@@ -360,16 +376,13 @@ class RunData:
 
     def _stored_maps(self, method: str, target: str, rows: list[int]) -> np.ndarray:
         name, shape = map_column(method, target), self.manifest.request.map_shape
-        parts, places = self._where(rows)
         maps = np.full((len(rows), *shape), np.nan, np.float32)
-        for number in map(int, np.unique(parts)):
+        for number, chosen, picked in self._by_part(np.asarray(rows)):
             if target == OTHER and not self._has(number, name):
                 continue
-            picked = places[parts == number]
+            read_ahead(self.parts[number], [name, f"{name}.scale"], self.stamp)
             scale = self._part(number, f"{name}.scale").to_numpy().astype(np.float32)
-            maps[parts == number] = unpack_maps(
-                self._part(number, name).take(pa.array(picked)), scale[picked], shape
-            )
+            maps[chosen] = unpack_maps(self._part(number, name).take(pa.array(picked)), scale[picked], shape)
         return maps
 
     @cached_property

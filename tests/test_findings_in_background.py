@@ -1,0 +1,198 @@
+"""Findings that are being computed block no page: visitors wait without a thread, for one computation."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.components.audit import _rows
+from dashboard.session import context
+from dashboard.session.context import Context
+from dashboard.tabs import errors
+from dashboard.tabs.errors import WAITS, ErrorsTab, changed
+from dashboard.tabs.errors_state import first_view
+from explain.analysis.clusters import cluster_maps
+from explain.analysis.evidence import MEANS
+from explain.analysis.few_parts import of_few_parts
+from explain.analysis.findings import Findings, analyze
+from explain.analysis.mean_maps import mean_maps
+from explain.analysis.once import Once
+from explain.run.reader import RunData, open_run
+
+VISITORS = 20
+
+
+def test_visitors_wait_for_one_computation_and_hold_no_thread(
+    small_run: RunData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, begun = threading.Event(), list[Findings]()
+
+    def slow(findings: Findings) -> Iterator[float]:
+        begun.append(findings)
+        yield 0.25
+        assert released.wait(60)
+        yield from analyze(findings)
+
+    monkeypatch.setattr(context, "analyze", slow)
+    monkeypatch.setattr(Findings, "inconclusive", "")
+    monkeypatch.setattr(errors, "EVERY", 0.01)
+    with gr.Blocks():
+        tab = ErrorsTab(Context(small_run))
+    request: Any = SimpleNamespace(query_params={})
+    percent, proposals = [], []
+
+    async def visit() -> None:
+        async for values in tab.arrive(request):  # type: ignore[attr-defined]
+            shown = str(values[2])
+            if "25 %" in shown:
+                percent.append(shown)
+                if len(percent) == VISITORS:  # all of them have seen the page, and none has the findings
+                    released.set()
+            elif "What to" in shown and "Checking" not in shown:
+                proposals.append(shown)
+
+    async def all_visit() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        await asyncio.gather(*(visit() for _ in range(VISITORS)))
+
+    asyncio.run(all_visit())
+    assert (len(percent), len(proposals), len(begun)) == (VISITORS, VISITORS, 1)
+
+
+def test_a_list_that_follows_from_findings_waits_for_them(
+    small_run: RunData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "AT_ONCE", 3)
+    monkeypatch.setattr(Findings, "checked", property(lambda self: pytest.fail("computed by a click")))
+    findings, view = Findings(small_run), first_view(small_run)
+    for action, value in (("group", "labels"), ("lens", "attention"), ("lens", "slices"), ("lens", "means")):
+        assert str(WAITS.split("'")[0]) in str(
+            changed(findings, view, view.apply(action, value, small_run))[4]
+        )
+    for action, value in (("group", "errors"), ("lens", "notes"), ("class", "0")):
+        assert "being computed" not in str(changed(findings, view, view.apply(action, value, small_run))[4])
+
+
+def test_what_several_threads_ask_for_is_computed_once() -> None:
+    once, kept, made, all_there = Once(), dict[str, int](), list[int](), threading.Barrier(8)
+
+    def compute() -> int:
+        made.append(1)
+        return 7
+
+    def ask(_: int) -> int:
+        all_there.wait(30)
+        return once.get(kept, "x", compute)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [7] * 8
+    assert len(made) == 1
+
+
+def test_after_an_error_the_next_one_computes() -> None:
+    once, kept = Once(), dict[str, int]()
+
+    def fails() -> int:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        once.get(kept, "x", fails)
+    assert once.get(kept, "x", lambda: once.get(kept, "y", lambda: 2) + 1) == 3
+
+
+def test_kept_means_and_suspicion_are_the_computed_ones(
+    small_run: RunData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Findings(small_run)
+    list(analyze(before, clicks=False))
+    again = Findings(open_run(small_run.folder))
+    for name in ("mean_maps", "wrong_probability", "checked", "fit"):
+        monkeypatch.setattr(f"explain.analysis.evidence.{name}", lambda *args: pytest.fail("computed again"))
+    np.testing.assert_array_equal(again.suspicion, before.suspicion)
+    for method in small_run.manifest.request.methods:
+        for target in ("pred", "label"):
+            found, expected = again.means(method, target), mean_maps(small_run, method, target)
+            np.testing.assert_allclose(found.maps, expected.maps)
+            np.testing.assert_array_equal(found.count, expected.count)
+    monkeypatch.undo()
+    for damaged in (b"", (small_run.folder / MEANS).read_bytes()[:-40]):
+        (small_run.folder / MEANS).write_bytes(damaged)
+        found = Findings(open_run(small_run.folder)).means(method, target)
+        np.testing.assert_allclose(found.maps, expected.maps)
+
+
+def test_mean_maps_are_those_of_a_loop(small_run: RunData) -> None:
+    method = small_run.manifest.request.methods[0]
+    found, ok = mean_maps(small_run, method, "pred"), small_run.ok
+    for k in range(len(small_run.classes)):
+        for right in (0, 1):
+            maps = []
+            for row in ok.index[(ok["label"] == k) & (ok["correct"] == bool(right))]:
+                one = np.clip(small_run.maps(method, "pred", [int(row)])[0], 0, None)
+                if one.sum() > 0:
+                    maps.append(one / one.sum())
+            assert found.count[k, right] == len(maps)
+            if maps:
+                np.testing.assert_allclose(found.maps[k, right], np.mean(maps, 0), rtol=1e-5)
+
+
+@given(
+    part=st.lists(st.integers(0, 9), min_size=1, max_size=60),
+    most=st.integers(1, 60),
+    seed=st.integers(0, 99),
+)
+def test_a_sample_is_of_whole_parts(part: list[int], most: int, seed: int) -> None:
+    table = pd.DataFrame({"part": sorted(part)})
+    run: Any = SimpleNamespace(table=table)
+    rng = np.random.default_rng(seed)
+    rows = np.flatnonzero(rng.random(len(part)) < 0.7)
+    found = of_few_parts(run, rows, most)
+    if len(rows) <= most:
+        np.testing.assert_array_equal(found, rows)
+        return
+    chosen = set(table["part"].iloc[found])
+    assert found.tolist() == [row for row in rows if table["part"].iloc[row] in chosen]
+    every = len(set(table["part"].iloc[rows]))
+    assert len(chosen) == max(1, round(every * most / len(rows)))
+
+
+def test_clusters_of_a_sample_say_so(small_run: RunData, monkeypatch: pytest.MonkeyPatch) -> None:
+    method, rows = "layer_cam", small_run.ok.index.to_numpy()
+    monkeypatch.setattr("explain.analysis.clusters.FEWEST", 1)
+    whole = cluster_maps(small_run, rows, method)
+    assert (whole.images, whole.sampled) == (len(rows), "")
+    monkeypatch.setattr("explain.analysis.clusters.of_few_parts", lambda run, rows, most: rows[:9])
+    assert cluster_maps(small_run, rows, method).sampled == f"a sample of 9 of {len(rows)} images"
+
+
+@pytest.mark.parametrize("by", ["id", "label", "pred", "loss", "entropy"])
+@pytest.mark.parametrize("down", [True, False])
+@pytest.mark.parametrize("limits", [("", ""), ("0.5", "2")])
+def test_rows_of_the_audit_are_those_of_a_loop(
+    by: str, down: bool, limits: tuple[str, str], small_run: RunData
+) -> None:
+    view = replace(first_view(small_run), by=by, down=down)
+    if limits[0] and by not in ("id", "label", "pred"):
+        view = replace(view, low=limits[0], high=limits[1])
+    name = f"map.{view.method}.pred.entropy" if by == "entropy" else by
+    for label in (None, 1):
+        of_class = small_run.ok if label is None else small_run.ok[small_run.ok["label"] == label]
+        items = []
+        for row, item in of_class.iterrows():
+            value = small_run.classes[int(item[name])] if by in ("label", "pred") else item[name]
+            if view.low and not float(view.low) <= value <= float(view.high):
+                continue
+            items.append((value, row))
+        known = sorted((i for i in items if i[0] == i[0]), key=lambda i: i[0], reverse=down)
+        expected = [row for _, row in [*known, *(i for i in items if i[0] != i[0])]]
+        assert _rows(small_run, replace(view, label=label), "pred").tolist() == expected
