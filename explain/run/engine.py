@@ -1,7 +1,7 @@
 """The engine: one pass over a labeled set of images, into a run folder."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -275,7 +275,7 @@ def _complete(
 
 def _write_rows(
     job: Job, schedule: Schedule, writer: PartWriter, batches: list[list[int]], before: int
-) -> Iterator[tuple[Progress, str]]:
+) -> Generator[tuple[Progress, str], None, None]:
     """Write the rows of the batches as the engine yields them; after each one how far the run is, and where
     the batch was computed."""
     done, failed, written = before, 0, set[int]()

@@ -1,6 +1,6 @@
 """What a run computes of a batch of images, and the order of its batches: the same for every engine."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +48,9 @@ class Job:
     part_rows: int = 512
     command: str = ""
 
-    def compute(self, batches: Sequence[Sequence[int]], readers: int = READERS) -> Iterator[BatchRows]:
+    def compute(
+        self, batches: Sequence[Sequence[int]], readers: int = READERS
+    ) -> Generator[BatchRows, None, None]:
         """The rows of batches of indices of images, which so many threads read ahead."""
         device = str(self.classifier.device)
         for number, batch in enumerate(load_each(self.source, batches, self.classifier, readers)):
@@ -114,11 +116,11 @@ class Job:
         return rows_to_table(columns, self.request)
 
 
-Schedule = Callable[[Job, list[list[int]]], Iterator[BatchRows]]
+Schedule = Callable[[Job, list[list[int]]], Generator[BatchRows, None, None]]
 """An engine: yields the rows of all batches, in their order. One that comes twice counts once."""
 
 
-def local(job: Job, batches: list[list[int]]) -> Iterator[BatchRows]:
+def local(job: Job, batches: list[list[int]]) -> Generator[BatchRows, None, None]:
     """The engine `local`: in this process."""
     return job.compute(batches)
 

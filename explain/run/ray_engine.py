@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ def on_workers(workers: Workers, reopen: Reopen) -> Schedule:
     """Raises UserError where Ray is missing."""
     require_package("ray")
 
-    def compute(job: Job, batches: list[list[int]]) -> Iterator[BatchRows]:
+    def compute(job: Job, batches: list[list[int]]) -> Generator[BatchRows, None, None]:
         with _connected(workers):
             yield from _answers(job, batches, workers, reopen)
 
@@ -189,6 +189,7 @@ def _answers(job: Job, batches: list[list[int]], workers: Workers, reopen: Reope
     task = Task(reopen, job.request, device, where.cpus, os.getcwd())
     work = units(batches, where.workers, max(1, job.part_rows // job.batch_size))
     try:
+        table: Any
         for table in _dataset(work, task, where).iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from map(_unpacked, table.to_pylist())
     except RayError as error:
@@ -236,7 +237,7 @@ def _connected(workers: Workers) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else C++ writes to standard error, past logging
     address = _address(workers)
-    own = {} if address else {"include_dashboard": False}
+    own: dict[str, Any] = {} if address else {"include_dashboard": False}
     with _signals_kept():
         try:
             ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
