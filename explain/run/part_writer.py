@@ -43,6 +43,7 @@ class PartWriter:
                 write(pa.concat_tables([none, *self.maps]).combine_chunks(), maps_of(path))
             write(pa.concat_tables(self.pending).combine_chunks(), path)
         except OSError as error:
+            self.pending, self.maps = [], []  # whoever ends the run need not try once more
             raise UserError(
                 f"'{path}' cannot be written ({error.strerror or error}): all earlier parts are kept; "
                 "free space and start the same command again."

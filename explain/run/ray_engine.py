@@ -189,6 +189,7 @@ def _answers(job: Job, batches: list[list[int]], workers: Workers, reopen: Reope
     task = Task(reopen, job.request, device, where.cpus, os.getcwd())
     work = units(batches, where.workers, max(1, job.part_rows // job.batch_size))
     try:
+        table: Any
         for table in _dataset(work, task, where).iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from map(_unpacked, table.to_pylist())
     except RayError as error:
@@ -236,7 +237,7 @@ def _connected(workers: Workers) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else C++ writes to standard error, past logging
     address = _address(workers)
-    own = {} if address else {"include_dashboard": False}
+    own: dict[str, Any] = {} if address else {"include_dashboard": False}
     with _signals_kept():
         try:
             ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
