@@ -14,12 +14,23 @@ def p_of_chance(e: Evaluation) -> float:
     Haenszel, JNCI 22, 1959), and the normal distribution. So it is fair to data of which nearly all is one
     class, where raw accuracy is high by itself. Of images of one class alone: p of the binomial with one over
     the number of classes."""
+    return _p_of_chance(e.confusion)
+
+
+def too_few(e: Evaluation) -> bool:
+    """Whether the images cannot tell: also a network that is right about all of them would not be above
+    chance (`p_of_chance`)."""
+    return _p_of_chance(np.diag(e.confusion.sum(1))) > LEVEL
+
+
+def _p_of_chance(confusion: np.ndarray) -> float:
+    """`confusion` (K, K) counts, rows true, columns predicted."""
     from scipy import stats
 
-    rows, columns, n = (v.astype(float) for v in (e.confusion.sum(1), e.confusion.sum(0), e.confusion.sum()))
-    hits = float(np.trace(e.confusion))
-    if np.count_nonzero(e.support) == 1:
-        return float(stats.binomtest(int(hits), int(n), chance_level(e), alternative="greater").pvalue)
+    rows, columns, n = (v.astype(float) for v in (confusion.sum(1), confusion.sum(0), confusion.sum()))
+    hits = float(np.trace(confusion))
+    if np.count_nonzero(rows) == 1:
+        return float(stats.binomtest(int(hits), int(n), 1 / len(rows), alternative="greater").pvalue)
     both = float((rows * columns).sum())
     variance = (
         (both**2 + n**2 * both - n * float((rows * columns * (rows + columns)).sum())) / (n**2 * (n - 1))

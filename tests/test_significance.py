@@ -12,6 +12,7 @@ from explain.analysis.significance import (
     false_discovery,
     holm,
     more_errors,
+    rank_difference,
     signed_rank,
     within_strata,
 )
@@ -103,3 +104,14 @@ def test_a_slice_that_is_a_class_is_no_news() -> None:
     wrong = np.concatenate([np.arange(100) < 40, np.arange(100) < 5])
     assert within_strata(wrong, strata == 0, strata).p == 1.0
     assert more_errors(np.array([40]), np.array([100]), 45, 200)[0] < 1e-8
+
+
+def test_rank_difference_is_that_of_a_loop() -> None:
+    rng = np.random.default_rng(3)
+    for n in (1, 7, 30):
+        differences = rng.integers(-4, 5, n).astype(float)
+        nonzero = differences[differences != 0]
+        ranks = [sum(abs(nonzero) < abs(d)) + (sum(abs(nonzero) == abs(d)) + 1) / 2 for d in nonzero]
+        total = sum(rank if d > 0 else -rank for rank, d in zip(ranks, nonzero, strict=True))
+        assert rank_difference(differences) == pytest.approx(total / sum(ranks) if len(nonzero) else 0)
+    assert rank_difference(np.zeros(4)) == 0

@@ -1,6 +1,7 @@
 """How far maps can be trusted: curves against plain loops, controls, comparisons against SciPy, and methods
 whose right verdict is known."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from explain.methods.baseline import baseline
 from explain.quality import measure
 from explain.quality.cells import as_pixels, on_cells, removal_ranks
 from explain.quality.comparison import compare
-from explain.quality.controls import center, edges, image_controls, partners, with_values
+from explain.quality.controls import OTHER_IMAGE, center, edges, image_controls, partners, with_values
 from explain.quality.curves import CurveSettings, Scorer, curves_of
 from explain.quality.measure import Measurement
 from explain.quality.sample import stratified
@@ -197,6 +198,19 @@ def test_equal_and_few_values_conclude_nothing() -> None:
     assert none.images == 0
 
 
+def test_a_mean_against_the_ranks_concludes_nothing() -> None:
+    """Few images that differ much turn the mean, most images the ranks."""
+    control = np.full(60, 0.2)
+    method = control - 0.011 + np.linspace(0, 1e-3, 60)
+    method[:9] = control[:9] + 0.17
+    for values, sign in ((method, 1), (2 * control - method, -1)):
+        [found] = compare({"m": values}, {"m": {"center": control}}).values()
+        assert found.p < 0.05
+        assert np.sign(found.difference) == sign
+        assert np.sign(found.ranks) == -sign
+        assert found.outcome == "not better"
+
+
 # --- a network whose right answer is known
 
 
@@ -279,6 +293,48 @@ def test_smuggled_maps_are_called_what_they_are(spot_run: tuple[Classifier, RunD
     assert recommendation(trust).startswith("Read Truth: it beats its best control on ")
     without = Trust(trust.layer, trust.rows[trust.rows["method"] != "truth"])
     assert recommendation(without).startswith("No method beats its controls: ")
+
+
+def test_the_control_of_another_image_has_another_picture(
+    spot_run: tuple[Classifier, RunData], spots: Path, tmp_path: Path
+) -> None:
+    """Copies have the same map, which says nothing of what the map depends on."""
+    classifier, _ = spot_run
+    data = shutil.copytree(spots, tmp_path / "data")
+    for folder, kept in (("none", 1), ("spot", 2)):
+        files = sorted((data / folder).iterdir())
+        for k, file in enumerate(files):
+            shutil.copyfile(spots / folder / files[k % kept].name, file)
+    run(classifier, FolderSource(data), tmp_path / "copies", ["truth"], layer="conv")
+    opened = open_run(tmp_path / "copies")
+    work = measured(classifier, opened, methods=("truth",))
+    list(work.steps())
+    rows = work.store.rows()
+    label = rows["id"].str.split("/").str[0]
+    others = rows["variant"] == OTHER_IMAGE
+    assert set(label[others]) == {"spot"}  # of 'none' there is no other picture
+    own, other = (
+        rows[(label == "spot") & (rows["variant"] == v) & (rows["method"] == "truth")].set_index("id")
+        for v in ("", OTHER_IMAGE)
+    )
+    assert (own["insertion"] - other["insertion"]).abs().max() > 1e-3
+
+
+def test_other_code_under_the_same_name_is_measured_anew(spot_run: tuple[Classifier, RunData]) -> None:
+    work = measured(*spot_run, methods=("random_map",))
+    list(work.steps())
+    assert not list(measured(*spot_run, methods=("random_map",)).steps())
+    before = work.store.rows()
+    vitrine.unregister_method("random_map")
+    vitrine.register_method("random_map", where_it_is, title="now the truth")
+    assert set(work.store.rows()["method"]) == {""}  # figures of other code are not this method's
+    list(measured(*spot_run, methods=("random_map",)).steps())
+    vitrine.unregister_method("random_map")
+    after = work.store.rows()  # where it is not registered, those of the last code
+    assert set(after["method"]) == {"", "random_map"}
+    own = [table[(table["method"] == "random_map") & (table["variant"] == "")] for table in (before, after)]
+    assert len(own[0]) == len(own[1]) == 32
+    assert own[1]["insertion"].mean() > own[0]["insertion"].mean()
 
 
 def test_what_is_stopped_goes_on_and_gives_the_same(spot_run: tuple[Classifier, RunData]) -> None:

@@ -1,6 +1,7 @@
 """The command trust, as a person uses it: what it prints, keeps, refuses and resumes; and the layer that it
 advises."""
 
+import os
 import re
 import shlex
 import shutil
@@ -16,15 +17,16 @@ from torch import nn
 from torch.nn import functional as F
 
 import vitrine
+from explain.analysis.chance import AT_CHANCE
 from explain.methods.baseline import baseline
 from explain.quality import measure
 from explain.quality.controls import IMAGE_CONTROLS
 from explain.quality.curves import CurveSettings
-from explain.quality.depth import Depth, advice
+from explain.quality.depth import Depth, advice, not_recommended
 from explain.quality.format_text import BAR, number
 from explain.quality.measure import Measurement
 from explain.quality.next_run import command_at
-from explain.quality.remarks import AT_CHANCE, caution
+from explain.quality.remarks import caution
 from explain.quality.sample import stratified, target_name
 from explain.quality.store import TrustSettings, TrustStore, stores
 from explain.quality.verdict import Trust
@@ -176,12 +178,24 @@ def test_images_that_are_gone_are_counted(fresh: Path, spots: Path, tmp_path: Pa
     for i in range(2):
         (data / "spot" / f"{i}.png").unlink()
     printed = launch("trust", out, *FAST)
-    assert "2 of 24 images could not be read: left out." in printed
+    left_out = "could not be read, or are not the pictures of the run any more: left out."
+    assert f"2 of 24 images {left_out}" in printed
     assert "22 images, layer conv" in printed
     shutil.rmtree(data)
     assert "22 images, layer conv" in launch("trust", out, *FAST)  # what is known stays
     shutil.rmtree(out / "trust")
     assert "None of the 24 images can be read" in one_line("trust", out, *FAST)
+
+
+def test_pictures_in_the_place_of_others_are_left_out(spots: Path, tmp_path: Path) -> None:
+    """A copy with another time is the same picture; another picture under the same name is not."""
+    data = shutil.copytree(spots, tmp_path / "data")
+    out = made("spot", data, tmp_path / "run", "--layer", "conv")
+    shutil.copyfile(data / "none" / "0.png", data / "spot" / "0.png")
+    os.utime(data / "spot" / "1.png", (0, 0))
+    printed = launch("trust", out, *FAST)
+    assert "1 of 24 images could not be read, or are not the pictures of the run any more" in printed
+    assert "23 images, layer conv" in printed
 
 
 @pytest.mark.parametrize(
@@ -213,7 +227,7 @@ def test_a_network_at_chance_is_said_first(spots: Path, tmp_path: Path) -> None:
     printed = launch("trust", out, *FAST, "--images", 10)
     assert printed.startswith("At chance: ")
     assert "explain nothing about the classes." in printed.partition("Measuring")[0]
-    assert printed.rstrip().endswith(AT_CHANCE)
+    assert printed.rstrip().endswith(not_recommended("method", AT_CHANCE))
 
 
 def test_a_network_whose_weights_are_out_of_reach_lacks_a_control(spots: Path, tmp_path: Path) -> None:
@@ -298,7 +312,7 @@ def test_the_stages_stand_beside_the_runs_own_layer(spots: Path, tmp_path: Path)
 
 def test_of_a_network_at_chance_no_layer_is_advised(center: np.ndarray) -> None:
     layers = [measured("a", shifted(center, 0.1), center), measured("b", shifted(center, -0.05), center)]
-    depth = Depth.of(layers, "b", at_chance=True)
+    depth = Depth.of(layers, "b", at_chance=AT_CHANCE)
     assert (depth.best, depth.advised) == (None, None)
     assert advice(depth) == (
         "No layer is recommended: the network is at chance, and its maps have nothing to explain."

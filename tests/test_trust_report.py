@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 import vitrine
+from explain.analysis.chance import AT_CHANCE
 from explain.analysis.findings import Findings
 from explain.export.gallery import export
 from explain.export.number_report import number_report
 from explain.export.report import report
 from explain.quality.curves import CurveSettings
-from explain.quality.remarks import AT_CHANCE
+from explain.quality.depth import not_recommended
 from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore
 from explain.run.reader import RunData
 from models.classifier import Classifier
@@ -22,6 +23,7 @@ from tests.markup import runs_nothing
 from tests.number_runs import made_up
 
 KINDS = ("insertion", "deletion")
+NOT_RECOMMENDED = not_recommended("method", AT_CHANCE)
 MEANS = {"grad_cam": 0.5, "layer_cam": 0.1, "center": 0.3, "noise": 0.0}
 UNMEASURED = "was not measured: <code>python launch.py trust RUN</code>"
 
@@ -106,7 +108,7 @@ def test_descriptions_of_another_program_are_left_out(small_run: RunData) -> Non
             odd = {"id": ["a"], "method": ["grad_cam"], "variant": [""], "entropy": ["?"], "area:x": ["?"]}
             pd.DataFrame(odd).to_parquet(folder / "part-00000.parquet")
     text = report(Findings(small_run))
-    assert AT_CHANCE in text
+    assert NOT_RECOMMENDED in text
     assert "?" not in text.partition("How far the maps")[2].partition("</section>")[0]
 
 
@@ -118,7 +120,7 @@ def test_a_report_says_that_nothing_was_measured(small_run: RunData) -> None:
 def test_a_report_has_the_methods_and_their_controls(small_run: RunData) -> None:
     keep(small_run)
     text = report(Findings(small_run))
-    assert AT_CHANCE in text
+    assert NOT_RECOMMENDED in text
     assert "beats its best control on 100 % of images" in text
     assert "worse than the center" in text
     rows = TrustStore(next((small_run.folder / "trust").iterdir()), None).rows()  # type: ignore[arg-type]
@@ -161,7 +163,7 @@ def test_an_export_has_the_table(small_run: RunData, tmp_path: Path) -> None:
     np.testing.assert_allclose(table["difference"], table["mean"] - table["control.center"], atol=1e-5)
     index = (tmp_path / "out" / "index.html").read_text()
     assert '<a href="trust.csv">' in index
-    assert AT_CHANCE in index
+    assert NOT_RECOMMENDED in index
     assert "trust.csv" in (tmp_path / "out" / "manifest.json").read_text()
     export(Findings(small_run), tmp_path / "out.zip")
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
@@ -185,7 +187,7 @@ def test_from_python(tiny: Classifier, small_run: RunData) -> None:
     assert set(table["figure"]) == {"insertion_deletion", "road"}
     assert (table["images"] == 12).all()
     assert found.recommendation == repr(found)
-    assert found.recommendation == AT_CHANCE  # the network is not trained
+    assert found.recommendation == NOT_RECOMMENDED  # the network is not trained
     assert [v.method for v in found.verdicts] == list(dict.fromkeys(table["method"]))
     html = found._repr_html_()
     assert found.recommendation[:20] in html

@@ -43,8 +43,9 @@ def _kept(kept: "Kept") -> Markup:
     return html('<p title="{}">{}</p>', kept.details, kept.text)
 
 
-def check_view(check: "MapCheck", title: str) -> Markup:
-    """Both curves of the map beside its controls, their areas, and what that says."""
+def check_view(check: "MapCheck", title: str, of_run: str = "") -> Markup:
+    """Both curves of the map beside its controls, their areas, and what that says; then what is known of the
+    method's maps over the run (`of_run`), or how that can be measured."""
     low, high = check.range
     curves = {"insertion": check.insertion, "deletion": check.deletion}
     charts = join(_chart(name, note, curves[kind], check, (low, high), title) for kind, name, note in CHARTS)
@@ -58,12 +59,15 @@ def check_view(check: "MapCheck", title: str) -> Markup:
         dependence=check.dependence,
         charts=charts,
         areas=_areas(check),
-        one=html(
-            "<p>One image does not tell whether a method is good; <code>{}</code> measures it over a "
-            "run.</p>",
-            COMMAND,
-        ),
+        one=_over_the_run(of_run),
     )
+
+
+def _over_the_run(of_run: str) -> Markup:
+    told = "<p>One image does not tell whether a method is good; "
+    if of_run:
+        return html(told + "over the run: <b>{}</b>.</p>", of_run)
+    return html(told + "<code>{}</code> measures it over a run.</p>", COMMAND)
 
 
 def _chart(

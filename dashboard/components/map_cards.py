@@ -32,7 +32,7 @@ class Card:
     """A method and its map `raw` (h, w) at `layer`, or `why` there is none; `seconds`: how long it took, or
     would take, 0 for maps of the run. `expected_sum`: what the map should sum to, where the method promises
     that. `signed`: negative values are drawn, too. `badge`: what is said of the map, `check`: its check,
-    where it was made."""
+    where it was made, `of_run`: what is known of the method's maps over the run."""
 
     method: str
     title: str
@@ -44,6 +44,7 @@ class Card:
     signed: bool = False
     badge: "Badge | None" = None
     check: "MapCheck | None" = None
+    of_run: str = ""
 
 
 def map_cards(
@@ -128,7 +129,7 @@ def _card(
         facts=_facts(c, raw),
         files=_files(c, raw, image) if saved == c.method else NOTHING,
         badge=badge_lines(c.badge, c.method, c.title, saved is not None),
-        check=NOTHING if c.check is None else check_view(c.check, c.title),
+        check=NOTHING if c.check is None else check_view(c.check, c.title, c.of_run),
     )
 
 

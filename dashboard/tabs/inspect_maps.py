@@ -16,7 +16,11 @@ from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
+from explain.analysis.on_maps import said_of
+from explain.formatting import counted, layer_label
 from explain.methods.registry import METHODS
+from explain.quality.known import state_of, verdict_of
+from explain.run.reader import RunData
 from models.domains import FACES
 from models.errors import Cancelled, UserError
 from models.faces.crop import OFF, FaceRequest
@@ -57,7 +61,7 @@ def live_maps(
             replace(_card(session, request, compute or checked, on_progress), signed=ctx.run.numbers)
             for request in requests
         ]
-        cards = _with_figures(session, requests, cards, checked, on_progress)
+        cards = _with_figures(session, requests, cards, checked, on_progress, ctx.run)
     target = session.pred if view.target is None else view.target
     title = _title(ctx, session.prob, target, view.contrast_class)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
@@ -101,6 +105,7 @@ def _with_figures(
     cards: Sequence[Card],
     checked: str,
     on_progress: OnProgress,
+    run: RunData,
 ) -> list[Card]:
     """The cards with what is said of their maps; figures that take long only where they are asked for."""
     from explain.quality.check import check_map, known_check
@@ -115,7 +120,19 @@ def _with_figures(
     seconds = float("inf") if checked else CHEAP  # who asks for a check waits longer than for its figures
     found = dict(zip(results, _badges(session, [*results.values()], seconds), strict=True))
     checks = {method: known_check(session, result) for method, result in results.items()}
-    return [replace(c, badge=found.get(c.method), check=checks.get(c.method)) for c in cards]
+    return [
+        replace(c, badge=found.get(c.method), check=checks.get(c.method), of_run=_of_run(run, c.method))
+        for c in cards
+    ]
+
+
+def _of_run(run: RunData, method: str) -> str:
+    """The verdict on the run's maps of a method, with the layer that it is of; '' where nothing is known."""
+    verdict = verdict_of(run, method)
+    if verdict is None or state_of(run, method) == "unknown":
+        return ""
+    layer, images = layer_label(run.manifest.request.layer), verdict.decisive.images
+    return f"{said_of(run, method)} ({counted(images, 'image')}, layer {layer})"
 
 
 def _badges(session: "ImageSession", results: "Sequence[MapResult]", seconds: float) -> "list[Badge]":

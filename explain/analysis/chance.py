@@ -5,11 +5,11 @@ from functools import lru_cache
 
 from explain.analysis.label_scores import is_at_chance, label_scores
 from explain.analysis.regression import conclusion, scores_of_output
-from explain.formatting import counted, listed, plural
+from explain.formatting import be, counted, listed, plural
 from explain.run.label_sets import LabelRun, LabelSets, LabelSetsRun
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
-from models.chance import LEVEL, chance_level, p_of_chance
+from models.chance import LEVEL, chance_level, p_of_chance, too_few
 
 ONE_CLASS, SLIGHT = 0.95, 0.2
 """Fraction of the predictions that are one class above which a network has collapsed, unless Cohen's kappa
@@ -21,12 +21,31 @@ CHECK = (
 )
 
 
+AT_CHANCE, FEW_IMAGES = "the network is at chance", "too few images to tell the network from guessing"
+NO_MEAN = "the network is no better than answering the mean"
+
+
+def in_few_words(run: RunData) -> str:
+    """`inconclusive` in a few words: what the network is, or that the images are too few to tell."""
+    if not inconclusive(run):
+        return ""
+    run = run.stored or run
+    if run.numbers:
+        return NO_MEAN
+    return FEW_IMAGES if _one_class(run) and len(run.ok) and too_few(run.evaluation) else AT_CHANCE
+
+
+def _one_class(run: RunData) -> bool:
+    return not isinstance(run, NumbersRun | LabelSetsRun | LabelRun)
+
+
 def inconclusive(run: RunData) -> str:
-    """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance
-    (`p_of_chance`), or one class is predicted for nearly all images; nothing where it says something. Of a
-    label, whatever is predicted at 0.5: it ranks its images no higher than others (`is_at_chance`); of all
-    labels: none is above chance. Of numbers: those of the output that is shown first, or asked for, are no
-    better than the mean. Another threshold of two classes changes nothing of this."""
+    """Why nothing is concluded from a run: it has no answers, its images are too few to tell (`too_few`), its
+    accuracy is not above chance (`p_of_chance`), or one class is predicted for nearly all images; nothing
+    where it says something. Of a label, whatever is predicted at 0.5: it ranks its images no higher than
+    others (`is_at_chance`); of all labels: none is above chance. Of numbers: those of the output that is
+    shown first, or asked for, are no better than the mean. Another threshold of two classes changes nothing
+    of this."""
     run = run.stored or run
     if not len(run.ok):
         return no_answers(run)
@@ -41,6 +60,12 @@ def inconclusive(run: RunData) -> str:
     called = e.confusion.sum(0)
     most = int(called.argmax())
     fraction, true = called[most] / n, e.support[most] / n
+    if too_few(e):
+        return (
+            f"Too few images: {counted(n, 'image')} {be(n)} not enough to tell the network from guessing, "
+            "even if it is right about all of them, so nothing is concluded from this run. Make a run of "
+            "more images."
+        )
     if p_of_chance(e) > LEVEL:
         text = (
             f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of "

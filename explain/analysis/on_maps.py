@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from explain.analysis.chance import inconclusive
+from explain.analysis.chance import in_few_words
 from explain.analysis.proposal import Proposal
 from explain.analysis.slices import Slice
 from explain.formatting import listed
@@ -28,7 +28,6 @@ ATTENTION = "attention"  # kind of a slice
 REMARK = "The maps have not been compared with controls."
 NOT_MEASURED = "not measured"
 DO_NOT = "do not conclude from where these maps are strong"
-CHANCE, MEAN = "the network is at chance", "the network is no better than answering the mean"
 RANKS: dict[State, int] = {"passes": 0, "unknown": 1, "does not pass": 2}
 
 
@@ -65,7 +64,7 @@ def may_say_of(run: RunData, method: str) -> bool:
 def at_chance(run: RunData) -> str:
     """Why nothing is concluded from the run, so neither from its maps, in a few words; empty where something
     may be."""
-    return (MEAN if run.numbers else CHANCE) if inconclusive(run) else ""
+    return in_few_words(run)
 
 
 def may_say(found: OfMaps) -> bool:

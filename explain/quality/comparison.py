@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from explain.analysis.intervals import percentiles, resamples
-from explain.analysis.significance import holm, signed_rank
+from explain.analysis.significance import holm, rank_difference, signed_rank
 
 LEVEL, FEWEST = 0.05, 10
 """Largest adjusted p of a difference that counts, and the fewest images of a conclusion."""
@@ -22,7 +22,10 @@ class Comparison:
     which all values are known: `mean` of the method, `means` of each control; `difference`: mean of method
     minus best control, with its bootstrap `interval` of 95 % (NaN where nothing varies); `p`: Wilcoxon's
     signed-rank test of the paired differences, two-sided, adjusted over the methods (S. Holm, 1979); `wins`:
-    fraction of the images in which the method is better; equal ones are not."""
+    fraction of the images in which the method is better; equal ones are not. `ranks`: the sum of the ranks
+    of the images in which it is better minus that of the others, over both (D. S. Kerby, *The simple
+    difference formula*, 2014), in [-1, 1]: which way p points. The mean may point the other way, where few
+    images differ much; nothing is concluded then."""
 
     images: int
     mean: float
@@ -32,12 +35,13 @@ class Comparison:
     interval: tuple[float, float]
     p: float
     wins: float
+    ranks: float
 
     @property
     def outcome(self) -> Outcome:
         if self.images < FEWEST:
             return "too few images"
-        if not self.p < LEVEL:
+        if not self.p < LEVEL or self.difference * self.ranks <= 0:
             return "not better"
         return "better" if self.difference > 0 else "worse"
 
@@ -64,7 +68,8 @@ def _against_best(values: np.ndarray, controls: Mapping[str, np.ndarray]) -> tup
     if not n:
         nothing = {name: float("nan") for name in controls}
         empty = {"mean": float("nan"), "means": nothing, "best": "", "difference": float("nan")}
-        return empty | {"images": 0, "interval": (float("nan"),) * 2, "wins": float("nan")}, float("nan")
+        unknown = dict.fromkeys(("wins", "ranks"), float("nan"))
+        return empty | unknown | {"images": 0, "interval": (float("nan"),) * 2}, float("nan")
     own, *others = table
     means = {name: float(other.mean()) for name, other in zip(controls, others, strict=True)}
     best = max(means, key=means.__getitem__)
@@ -77,6 +82,7 @@ def _against_best(values: np.ndarray, controls: Mapping[str, np.ndarray]) -> tup
         "difference": float(difference.mean()),
         "interval": mean_interval(difference),
         "wins": float((difference > 0).mean()),
+        "ranks": rank_difference(difference),
     }
     return fields, signed_rank(difference) if n >= FEWEST else float("nan")
 

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from explain.analysis.chance import FEW_IMAGES
 from explain.analysis.significance import holm, signed_rank
 from explain.formatting import layer_label
 from explain.quality.comparison import FEWEST, LEVEL
 from explain.quality.verdict import BELIEVED, FIGURES, Trust, Verdict
 
-AT_CHANCE = "No layer is recommended: the network is at chance, and its maps have nothing to explain."
 DIGITS = 3
 """Of values as they are printed: what is 0.000 there has no bar."""
 
@@ -35,14 +35,15 @@ class LayerBar:
 @dataclass(frozen=True, eq=False)
 class Depth:
     """What was measured at several layers on the same images, those of which nothing was measured left out;
-    `own`: the layer of the run; `at_chance`: of the network, so that no layer is the best."""
+    `own`: the layer of the run; `at_chance`: why nothing is concluded from the run (`in_few_words`), so that
+    no layer is the best."""
 
     layers: Sequence[Trust]
     own: str
-    at_chance: bool = False
+    at_chance: str = ""
 
     @classmethod
-    def of(cls, found: Sequence[Trust], own: str, at_chance: bool = False) -> "Depth":
+    def of(cls, found: Sequence[Trust], own: str, at_chance: str = "") -> "Depth":
         some = [trust for trust in found if trust.images]
         common = set[str]().union(*(t.rows["id"] for t in some)).intersection(*(t.rows["id"] for t in some))
         shared = [Trust(t.layer, t.rows[t.rows["id"].isin(common)]) for t in some if common]
@@ -123,12 +124,18 @@ def _paired(own: Trust, other: Trust, figure: str) -> np.ndarray:
     return np.asarray((best[1] - best[0]).dropna())
 
 
+def not_recommended(what: str, reason: str) -> str:
+    """That no method, or no layer, is recommended from a run of which nothing is concluded."""
+    said = f"No {what} is recommended: {reason}"
+    return f"{said}." if reason == FEW_IMAGES else f"{said}, and its maps have nothing to explain."
+
+
 def advice(depth: Depth) -> str:
     """Which layer to use for the next run, and why, in one or two sentences."""
     if not depth.layers:
         return "Nothing was measured."
     if depth.at_chance:
-        return AT_CHANCE
+        return not_recommended("layer", depth.at_chance)
     if depth.figure != BELIEVED:
         measured, deciding = FIGURES[depth.figure].title, FIGURES[BELIEVED].title
         return f"No layer is recommended: {deciding}, which decides, was not measured, but {measured} alone."

@@ -1,9 +1,11 @@
 """Images of a run as its network gets them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import pandas as pd
 from torch import Tensor
 
+from explain.run.image_stats import HASH
 from explain.run.loading import load_batches
 from explain.run.reader import RunData
 from explain.run.run_images import RunImages
@@ -11,15 +13,45 @@ from models.classifier import Classifier
 from models.one_by_one import takes_one_image
 
 AT_ONCE = 16
+MOST_BITS = 4
+"""Bits of 64 in which hashes of one picture may differ, where another version of a library decodes it."""
 
 
 def image_batches(
     classifier: Classifier, run: RunData, rows: Sequence[int]
 ) -> Iterator[list[tuple[int, Tensor]]]:
-    """Batches of rows and images (1, C, H, W), those left out that cannot be read."""
+    """Batches of rows and images (1, C, H, W), those left out that cannot be read, and those whose picture is
+    another one than when the run was made (`is_of_run`)."""
     source, size = RunImages(run, rows), 1 if takes_one_image(classifier.model) else AT_ONCE
     normalize, device = classifier.preprocessing.normalize, classifier.device
     for batch in load_batches(source, range(len(source)), classifier, size):
-        pixels = [(good.index, good.pixels[None]) for good in batch if good.pixels is not None]
+        pixels = [
+            (good.index, good.pixels[None])
+            for good in batch
+            if good.pixels is not None and is_of_run(run, source.rows[good.index], good.facts)
+        ]
         if pixels:
             yield [(source.rows[index], normalize(image, device)) for index, image in pixels]
+
+
+def is_of_run(run: RunData, row: int, facts: Mapping[str, float | int]) -> bool:
+    """Whether the picture is the one that the run has in the row, by its perceptual hash: files keep it where
+    they are copied, not where others take their place. True of runs that hold no hashes."""
+    before = _hash(run, row)
+    return before is None or _alike(before, int(facts[HASH]))
+
+
+def same_picture(run: RunData, row: int, other: int) -> bool:
+    """Whether two rows hold the same picture, or near duplicates, by their perceptual hashes; False of runs
+    that hold none."""
+    one, two = _hash(run, row), _hash(run, other)
+    return one is not None and two is not None and _alike(one, two)
+
+
+def _hash(run: RunData, row: int) -> int | None:
+    value = run.table.at[row, HASH] if HASH in run.table else None
+    return None if value is None or pd.isna(value) else int(value)
+
+
+def _alike(one: int, two: int) -> bool:
+    return (one ^ two).bit_count() <= MOST_BITS

@@ -79,6 +79,14 @@ class Kept:
         return score / self.whole if self.whole > 0 and not self.quantity.numbers else float("nan")
 
     @property
+    def _beaten_by(self) -> str:
+        """Which controls keep more than the map, in words; '' where none does."""
+        more = [
+            name for name, score in (("the center", self.center), ("noise", self.noise)) if score > self.own
+        ]
+        return ": less than both" if len(more) == 2 else f": less than {more[0]}" if more else ""
+
+    @property
     def text(self) -> str:
         """One line; scores instead of fractions of numbers, and of probabilities that are small, or larger
         without the rest of the image."""
@@ -87,12 +95,12 @@ class Kept:
             own, center, noise = map(percent, fractions)
             return (
                 f"top {percent(TOP)} of the map keep {own} of {self.quantity.short} (center {center}, "
-                f"noise {noise})"
+                f"noise {noise}){self._beaten_by}"
             )
         own, whole, center, noise = map(self.quantity.value, (self.own, self.whole, self.center, self.noise))
         return (
             f"top tenth of the map alone: {self.quantity.short} is {own} (whole image {whole}, center "
-            f"{center}, noise {noise})"
+            f"{center}, noise {noise}){self._beaten_by}"
         )
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cachetools import LRUCache
 
-from explain.analysis.chance import inconclusive
+from explain.analysis.chance import in_few_words
 from explain.methods.registry import METHODS
 from explain.quality.comparison import FEWEST
 from explain.quality.depth import Depth
@@ -72,7 +72,7 @@ def depth_of_command(run: RunData, measured: Sequence[TrustStore], methods: Sequ
     if own and own not in group:
         group[own] = TrustStore.of(run.folder, replace(measured[0].settings, layer=own))
     found = depth_among(run, list(group.values()), methods, fewest=1)
-    return found or Depth([], own, bool(inconclusive(run)))
+    return found or Depth([], own, in_few_words(run))
 
 
 def depth_among(
@@ -101,7 +101,7 @@ def depth_among(
         return None
     _, layers, some = max(found, key=lambda one: (own in one[1], one[0]))
     made = [Trust.among(layer, rows[layer], sorted(some)) for layer in in_order(run.folder, layers)]
-    depth = Depth.of(made, own, bool(inconclusive(run)))
+    depth = Depth.of(made, own, in_few_words(run))
     return depth if len(depth.layers) > 1 else None
 
 

@@ -20,7 +20,7 @@ from explain.quality.agreement import agreement
 from explain.quality.cells import grid_of, on_cells
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls, partners
 from explain.quality.curves import Scorer, curve_steps
-from explain.quality.images import AT_ONCE, image_batches
+from explain.quality.images import AT_ONCE, image_batches, same_picture
 from explain.quality.map_figures import CellMaps, MapFigures, spread_of
 from explain.quality.randomized import randomized
 from explain.quality.sample import targets
@@ -110,10 +110,10 @@ class Measurement:
         beside.clear()
 
     def _near(self, row: int, maps: dict[int, CellMaps]) -> CellMaps | None:
-        """The maps of another image; where that cannot be read, of the next one. None where no other image
-        of the class can be, and of a sample of one image."""
+        """The maps of another image; where that cannot be read, or has the same picture, of the next one.
+        None where no other image of the class can be, and of a sample of one image."""
         seen, other = {row}, self._neighbors[row]
-        while other not in seen and other not in maps:
+        while other not in seen and (other not in maps or same_picture(self.run, row, other)):
             seen.add(other)
             other = self._neighbors[other]
         return None if other in seen else maps[other]

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from explain.analysis.chance import inconclusive
+from explain.analysis.chance import FEW_IMAGES, in_few_words, inconclusive
 from explain.quality.controls import RANDOM_NETWORK
+from explain.quality.depth import not_recommended
 from explain.quality.description import Description
 from explain.quality.measure import Measurement
 from explain.quality.repeated import Repeated
@@ -17,8 +18,6 @@ from explain.run.label_sets import LabelRun
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.counts import counted
-
-AT_CHANCE = "No method is recommended: the network is at chance, and its maps have nothing to explain."
 
 
 def explained(run: RunData, target: str | None = None) -> str:
@@ -34,8 +33,10 @@ def explained(run: RunData, target: str | None = None) -> str:
 
 
 def caution(run: RunData) -> str:
-    """That the network is at chance, and why; empty where it is not."""
+    """That the network is at chance, or the images do not tell, and why; empty where it is above chance."""
     reason = inconclusive(run)
+    if in_few_words(run) == FEW_IMAGES:
+        return reason
     about = "such a network explain nothing about the numbers"
     if not run.numbers:
         about = "a network at chance explain nothing about the classes"
@@ -44,13 +45,15 @@ def caution(run: RunData) -> str:
 
 def concluded(run: RunData, trust: Trust) -> str:
     """Which method to read; of a network at chance none."""
-    return AT_CHANCE if caution(run) else recommendation(trust)
+    reason = in_few_words(run)
+    return not_recommended("method", reason) if reason else recommendation(trust)
 
 
 def unread(works: Sequence[Measurement]) -> list[str]:
-    """How many images could not be read."""
+    """How many images could not be read, or are others now."""
     count, of = max(work.unread for work in works), len(works[0].rows)
-    return [f"{count:,} of {of:,} images could not be read: left out."] if count else []
+    left_out = "could not be read, or are not the pictures of the run any more"
+    return [f"{count:,} of {of:,} images {left_out}: left out."] if count else []
 
 
 def tables_of_work(work: Measurement) -> list[Trust]:

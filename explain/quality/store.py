@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import pyarrow as pa
 
+from explain.methods.registry import METHODS
 from explain.quality.settings import CurveSettings
 from explain.run.format import TRUST as FOLDER
 from explain.run.format import write_json
@@ -19,6 +20,7 @@ from explain.run.parquet import Damaged, read, write
 from models.errors import UserError
 from models.json_files import build, read_object
 
+KEY, CODE = ["id", "method", "variant"], "code"
 ABOUT, DESCRIBED = "about.json", "description.json"
 """Settings of figures that decide; of figures that describe. A folder has one of them."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -87,12 +89,12 @@ class RowStore:
 
     def rows(self) -> pd.DataFrame:
         """All rows, the later one where two are of the same map; parts that are damaged are left out, and
-        their images are measured again."""
+        their images are measured again, as those of a method of one's own whose code is another one now."""
         tables = list(self._tables())
         if not tables:
             return pd.DataFrame({"id": [], "method": [], "variant": []}, dtype=object)
         whole = pa.concat_tables(tables, promote_options="default").to_pandas()
-        return whole.drop_duplicates(["id", "method", "variant"], keep="last").reset_index(drop=True)
+        return of_present_code(whole).drop_duplicates(KEY, keep="last").reset_index(drop=True)
 
     def ids(self) -> set[str]:
         """Of the images of which there are rows."""
@@ -117,6 +119,7 @@ class RowStore:
         self.begin()
         with self._writing():
             numbers = [int(part.stem.split("-")[1]) for part in self.parts]
+            rows = [row | code_column(row["method"]) for row in rows]
             names = dict.fromkeys(name for row in rows for name in row)
             table = pa.table({name: [row.get(name) for row in rows] for name in names})
             write(table, self.folder / f"part-{max(numbers, default=-1) + 1:05d}.parquet")
@@ -130,6 +133,24 @@ class RowStore:
                 f"'{self.folder}' cannot be written ({error.strerror or error}): what is measured is kept in "
                 "the run folder."
             ) from error
+
+
+def code_column(method: str) -> dict[str, str]:
+    """What a row says of the code of a method from outside; nothing of built-in ones."""
+    code = METHODS[method].code if method in METHODS else ""
+    return {CODE: code} if code else {}
+
+
+def of_present_code(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without rows of methods from outside whose code was another one: than that which is registered, or,
+    where none is, than that of the last row."""
+    if CODE not in rows:
+        return rows
+    coded = rows[rows[CODE].notna()]
+    present = coded.groupby("method")[CODE].last()
+    wanted = {m: METHODS[m].code if m in METHODS else code for m, code in present.items()}
+    code = rows["method"].map(wanted)
+    return rows[code.isna() | (rows[CODE] == code)]
 
 
 @dataclass(frozen=True)
