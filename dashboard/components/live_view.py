@@ -77,7 +77,7 @@ def announced(classes: Sequence[str], prob: np.ndarray, labels: bool = False) ->
     """The most probable class, by probabilities (K,); of any number of `labels`, those that are called."""
     if not labels:
         return classes[int(prob.argmax())]
-    called = [classes[i] for i in np.flatnonzero(prob >= CALLED).tolist()]
+    called = [name for name, p in zip(classes, prob.tolist(), strict=True) if p >= CALLED]
     return listed(called, len(called)) if called else NONE_CALLED
 
 
