@@ -64,10 +64,10 @@ def check_view(check: "MapCheck", title: str, of_run: str = "") -> Markup:
 
 
 def _over_the_run(of_run: str) -> Markup:
-    told = "<p>One image does not tell whether a method is good; "
+    one = "One image does not tell whether a method is good"
     if of_run:
-        return html(told + "over the run: <b>{}</b>.</p>", of_run)
-    return html(told + "<code>{}</code> measures it over a run.</p>", COMMAND)
+        return html("<p>{}; over the run: <b>{}</b>.</p>", one, of_run)
+    return html("<p>{}; <code>{}</code> measures it over a run.</p>", one, COMMAND)
 
 
 def _chart(
