@@ -92,11 +92,15 @@ def means_table(means: MeanMaps, method: str, target: str) -> pa.Table:
 
 
 def means_in(table: pa.Table, run: RunData, method: str, target: str) -> MeanMaps:
-    """Raises ValueError where the table has no such means."""
+    """Raises ValueError where the table has no such means, or means of more images than the run has."""
     chosen = pc.and_(pc.equal(table["method"], method), pc.equal(table["target"], target))
     found, (k, shape) = table.filter(chosen), (len(run.classes), run.manifest.request.map_shape)
     flat = found["map"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return MeanMaps(flat.reshape(k, 2, *shape), found["count"].to_numpy().reshape(k, 2))
+    count = found["count"].to_numpy().reshape(k, 2)
+    cell = 2 * run.ok["label"].to_numpy() + run.ok["correct"].to_numpy()
+    if (count > np.bincount(cell, minlength=2 * k).reshape(k, 2)).any():
+        raise ValueError("means of more images than the run has")
+    return MeanMaps(flat.reshape(k, 2, *shape), count)
 
 
 def _means(total: np.ndarray, count: np.ndarray, run: RunData) -> MeanMaps:
