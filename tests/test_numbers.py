@@ -249,7 +249,7 @@ def test_names_do_not_turn_the_line() -> None:
         table="",
         predictions="",
         manifest="",
-        trust={"tables": [], "note": "", "command": "", "file": ""},
+        trust={"parts": [], "note": "", "command": "", "file": ""},
     )
     assert "\u202e" not in made
     assert "x\ufffdy\ufffd&lt;" in made

@@ -1,6 +1,7 @@
 """The verdicts on a run's maps where its page shows them: the line above the images, lists of methods, the
 first method, and the measurement behind the button."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -355,10 +356,12 @@ def test_a_page_that_arrives_later_opens_with_what_is_known_by_then(
 ) -> None:
     tab = made()
     keep(small_run, {"grad_cam": SAME, "layer_cam": BETTER})
-    views = [shown[0] for shown in tab.arrive(SimpleNamespace(query_params={}))]  # type: ignore[arg-type]
-    assert views[0]["method"] == "layer_cam"
-    linked = next(iter(tab.arrive(SimpleNamespace(query_params={"method": "grad_cam"}))))  # type: ignore[arg-type]
-    assert linked[0]["method"] == "grad_cam"
+
+    async def first(**parameters: str) -> dict[str, Any]:
+        return (await anext(tab.arrive(SimpleNamespace(query_params=parameters))))[0]  # type: ignore[arg-type, call-overload]
+
+    assert asyncio.run(first())["method"] == "layer_cam"
+    assert asyncio.run(first(method="grad_cam"))["method"] == "grad_cam"
 
 
 # --- serve
