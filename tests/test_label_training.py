@@ -266,7 +266,7 @@ def test_commands_read_the_task_from_the_file(
     """`train` on data of sets, then `check` and `run` of its file without --task; the comparison of two
     trainings."""
     sizes = {"train": (0, SIZE), "validation": (1, SIZE), "test": (2, 12)}
-    monkeypatch.setattr("models.data.toon_attributes.SPLITS", sizes)
+    monkeypatch.setattr("models.data.toon_attributes.ToonAttributes.splits", sizes)
     monkeypatch.setattr("models.training.measure.save_charts", lambda charts, folder: None)
     out = tmp_path / "a.safetensors"
     words = ("train", "--model", "small_conv", "--data", "toon_attributes", "--epochs", 1, "--batch-size", 8)
