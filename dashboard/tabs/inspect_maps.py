@@ -132,7 +132,7 @@ def _of_run(run: RunData, method: str) -> str:
     if verdict is None or state_of(run, method) == "unknown":
         return ""
     layer, images = layer_label(run.manifest.request.layer), verdict.decisive.images
-    return f"{said_of(run, method)} ({counted(images, 'image')}, layer {layer})"
+    return f"{said_of(run, method)} ({counted(images, 'image')}, {layer})"
 
 
 def _badges(session: "ImageSession", results: "Sequence[MapResult]", seconds: float) -> "list[Badge]":
