@@ -1,9 +1,11 @@
 """One labeled set of images in four forms: a folder, a table, Parquet, and shards."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.archives import write_parquet, write_tar
 
@@ -33,3 +35,22 @@ def write_forms(pictures: Path, root: Path) -> Path:
             members[f"{k:05}.png"], members[f"{k:05}.cls"] = file.read_bytes(), label.encode()
         write_tar(root / "shards" / f"{number}.tar", members)
     return root
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One labeled set of images as a folder, a table, Parquet and shards (`FORMS`)."""
+    from tests.conftest import _save_pictures
+
+    root = tmp_path_factory.mktemp("forms")
+    return write_forms(_save_pictures(root / "pictures"), root / "data")
+
+
+@pytest.fixture
+def servers_are_asked() -> Iterator[None]:
+    """No server counts as silent because a test before did not reach it."""
+    from models.data.remote_errors import forget_silence
+
+    forget_silence()
+    yield
+    forget_silence()

@@ -35,23 +35,12 @@ from models.data.reopen import reopen
 from models.data.tensors import pixels
 from models.errors import UserError
 from tests.command import one_line
-from tests.conftest import _save_pictures
-from tests.remote import FORMS, write_forms
+from tests.remote import FORMS
+from tests.remote import forms as forms
+from tests.remote import servers_are_asked as servers_are_asked
 
 SERVER, BUCKET = "http://127.0.0.1", "faces"
-
-
-@pytest.fixture(scope="module")
-def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("forms")
-    return write_forms(_save_pictures(root / "pictures"), root / "data")
-
-
-@pytest.fixture(autouse=True)
-def servers_are_asked() -> Iterator[None]:
-    remote_errors.forget_silence()
-    yield
-    remote_errors.forget_silence()
+pytestmark = pytest.mark.usefixtures("servers_are_asked")
 
 
 @pytest.fixture
