@@ -24,7 +24,7 @@ from explain.export.files import (
 )
 from explain.export.names import safe_names, stem
 from explain.export.selection import Selection, selected
-from explain.export.sheet import LINES, TILE, draw_sheet
+from explain.export.sheet import LINES, TILE, Tile, draw_sheet
 from explain.export.table import COLUMNS, everything, predictions
 from explain.export.templating import page
 from explain.export.trust import trust_values, write_trust
@@ -106,15 +106,19 @@ class Export:
             for result in RESULTS
             for rank, row in enumerate(getattr(s, result).tolist(), 1)
         ]
+        on_sheet, tiles = self._on_sheet(), dict[int, list[Tile]]()
+        shown = {row for s in on_sheet for result in RESULTS for row in getattr(s, result).tolist()}
         for done, (index, result, rank, row) in enumerate(picked, 1):
             name = f"{result}-{rank:02d}-{stem(self.run.table.at[row, 'id'])}"
-            files = self._image(out, f"{folders[index]}/{name}", row, result)
+            files, small = self._image(out, f"{folders[index]}/{name}", row, result, row in shown)
+            if small:
+                tiles[row] = small
             written |= {out / file for kind in ("original", "overlays", "maps") for file in files[kind]}
             entries.append({"row": row, "result": result} | files)
             yield 0.9 * done / len(picked)
         for inner in (OVERLAYS, ORIGINALS, MAPS):
             remove_stale(out / inner, written)
-        self._sheet(out)
+        self._sheet(out, on_sheet, tiles)
         for name, table in (
             (TABLE, everything(self.run, entries, self.methods)),
             (PREDICTIONS, predictions(self.run)),
@@ -139,10 +143,13 @@ class Export:
                     continue
                 yield method, target, self.run.maps(method, target, [row])[0]
 
-    def _image(self, out: Path, name: str, row: int, result: str) -> dict[str, list[str]]:
+    def _image(
+        self, out: Path, name: str, row: int, result: str, on_sheet: bool
+    ) -> tuple[dict[str, list[str]], list[Tile]]:
         """Everything of one image; the files by kind, relative to `out`, and what to write below each
-        overlay."""
+        overlay; and what the sheet shows of it."""
         picture = self._picture(row)
+        tiles = [(_small(picture), "")] if on_sheet else []
         files: dict[str, list[str]] = {
             "original": [],
             "overlays": [f"{OVERLAYS}/{name}.image.png"],
@@ -158,7 +165,10 @@ class Export:
             )
             files["overlays"].append(f"{OVERLAYS}/{which}.png")
             files["captions"].append(self._caption(row, method, target, raw))
-            save_picture(overlay(picture, normalize(raw)), out / files["overlays"][-1])
+            over = overlay(picture, normalize(raw))
+            save_picture(over, out / files["overlays"][-1])
+            if on_sheet and method == self.methods[0]:
+                tiles.append((_small(over), self._problem(row, target, raw)))
             if self.options.raw:
                 files["maps"].append(f"{MAPS}/{which}.npy")
                 with atomic(out / files["maps"][-1]) as temporary, temporary.open("wb") as file:
@@ -171,7 +181,7 @@ class Export:
                 without_eyes(whole, self.run, whole=True) if self.options.blur_eyes else whole,
                 out / files["original"][0],
             )
-        return files
+        return files, tiles
 
     def _caption(self, row: int, method: str, target: str, raw: np.ndarray) -> str:
         name = self.run.classes[int(self.run.table.at[row, target])]
@@ -181,25 +191,25 @@ class Export:
     def _problem(self, row: int, target: str, raw: np.ndarray) -> str:
         return self.run.no_map(row, target) or problem(raw)
 
-    def _sheet(self, out: Path) -> None:
-        """As many classes and images as fit, with the first method's maps."""
-        run, method = self.run, self.methods[0]
-        samples = [
-            ClassSample(s.index, s.wrong[: 2 * LINES], s.right[: 2 * LINES]) for s in self.selection.samples
-        ]
-        columns = min(2, max(max(len(s.wrong), len(s.right)) for s in samples))
-        lines, fitting = 0, []
+    def _on_sheet(self) -> list[ClassSample]:
+        """As many classes and images as fit."""
+        samples = self._samples()
+        columns, lines, fitting = _columns(samples), 0, []
         for s in samples:
             lines += max(1, math.ceil(max(len(s.wrong), len(s.right)) / columns))
             if lines > LINES:
                 break
             fitting.append(s)
-        tiles = {
-            row: self._tiles(row, result)
-            for s in fitting
-            for result in RESULTS
-            for row in getattr(s, result).tolist()
-        }
+        return fitting
+
+    def _samples(self) -> list[ClassSample]:
+        return [
+            ClassSample(s.index, s.wrong[: 2 * LINES], s.right[: 2 * LINES]) for s in self.selection.samples
+        ]
+
+    def _sheet(self, out: Path, fitting: list[ClassSample], tiles: dict[int, list[Tile]]) -> None:
+        """With the first method's maps."""
+        run, method, samples = self.run, self.methods[0], self._samples()
         limits = (
             [f"the worst {len(fitting)} of {counted(len(samples), 'class')}"]
             if len(fitting) < len(samples)
@@ -212,14 +222,7 @@ class Export:
             f"{run.title(method)}, {run.manifest.request.where} · accuracy {100 * e.accuracy:.1f} % of "
             f"{counted(e.support.sum(), 'image')} · {self.description}"
         )
-        save_picture(draw_sheet(run, fitting, tiles, columns, title, about), out / SHEET)
-
-    def _tiles(self, row: int, result: str) -> list[tuple[Image.Image, str]]:
-        picture = self._picture(row)
-        maps = [(t, raw) for method, t, raw in self._maps(row, result) if method == self.methods[0]]
-        images = [picture, *(overlay(picture, normalize(raw)) for _, raw in maps)]
-        small = [ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS) for image in images]
-        return list(zip(small, ["", *(self._problem(row, t, raw) for t, raw in maps)], strict=True))
+        save_picture(draw_sheet(run, fitting, tiles, _columns(samples), title, about), out / SHEET)
 
     def _index(self, entries: list[dict[str, Any]]) -> str:
         run, request = self.run, self.run.manifest.request
@@ -263,6 +266,14 @@ class Export:
     def _manifest(self, out: Path, files: set[Path]) -> None:
         about = {"selected": self.description, "images": self.images, **self._decision()}
         write_manifest(out / MANIFEST, self.run.manifest, asdict(self.options), about, files)
+
+
+def _columns(samples: list[ClassSample]) -> int:
+    return min(2, max(max(len(s.wrong), len(s.right)) for s in samples))
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    return ImageOps.contain(picture, (TILE, TILE), Image.Resampling.LANCZOS)
 
 
 def export(findings: Findings, out: Path, options: ExportOptions = ExportOptions()) -> Export:
