@@ -17,6 +17,7 @@ from explain.run.reader import RunData
 MEASURE, STOP = "measure", "stop"
 """Actions of the line."""
 NOT_YET = "Not measured yet. Do these maps say more than a spot in the center?"
+CONTROL = "A control is a map that knows nothing of what the network has learned, as a spot in the center."
 KIND = {"passes": "vt-positive", "does not pass": "vt-negative", "unknown": ""}
 Offer = Literal["button", "command", ""]
 
@@ -80,12 +81,13 @@ def _figures(run: RunData, verdict: Verdict) -> Markup:
         where += "for the most probable label of each image, "
     figure = FIGURES[name]
     return html(
-        '<small title="{}">{}{:,} images; {}: {}</small>',
+        '<small title="{}">{}{:,} images; {}: {}. {}</small>',
         f"{figure.title}: {figure.meaning}",
         where,
         found.images,
         figure.title,
         means,
+        CONTROL,
     )
 
 
