@@ -37,6 +37,7 @@ from explain.cli.models import data_preview, list_models
 from explain.cli.network import filters, layers, methods, top_activations
 from explain.cli.options import AllowData, Device, RunWeights
 from explain.cli.run import run as run_command
+from explain.cli.run_urls import with_runs
 from explain.cli.serve_options import (
     Against,
     AllowCompute,
@@ -103,7 +104,6 @@ def default(context: typer.Context, version: Version = False) -> None:
         typer.echo(f"note: the command '{name}' is now called '{EARLIER_NAMES[name]}'", err=True)
 
 
-@app.command()
 def serve(
     run: DemoOrRun = DEMO,
     weights: RunWeights = None,
@@ -147,6 +147,7 @@ def serve(
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "serve": serve,
     "run": run_command,
     "check": check,
     "export": export,
@@ -167,9 +168,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 EARLIER_NAMES = {"analyse": "analyze", "survey": "top-activations"}
 """Names of commands in earlier versions, which still work -> names today."""
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name)(with_runs(command))
 for name, current in EARLIER_NAMES.items():
-    app.command(name, hidden=True)(COMMANDS[current])
+    app.command(name, hidden=True)(with_runs(COMMANDS[current]))
 data = typer.Typer(help="Look at data before training on it, and prepare it.", no_args_is_help=True)
 data.command("preview")(data_preview)
 data.command("crop-faces")(crop_faces)

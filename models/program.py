@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from models.shown_paths import shown
+
 
 def program() -> str:
     """`vitrine` where it was installed, `python launch.py` in a checkout."""
@@ -13,4 +15,4 @@ def typed(words: list[str]) -> str:
     """The command line for these arguments, as a person types it."""
     import shlex
 
-    return f"{program()} {shlex.join(words)}"
+    return f"{program()} {shlex.join(map(shown, words))}"

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from explain.run.engine import run
-from explain.run.format import one_writer, part_files
+from explain.run.format import part_files
 from explain.run.notes import NOTES, add, read
+from explain.run.one_writer import one_writer
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
@@ -51,7 +52,7 @@ def test_a_run_folder_has_one_writer(tiny: Classifier, pictures: Path, tmp_path:
 
 def test_a_writer_that_was_killed_holds_nothing(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, os; from pathlib import Path; from explain.run.format import one_writer\n"
+        "import sys, os; from pathlib import Path; from explain.run.one_writer import one_writer\n"
         "with one_writer(Path(sys.argv[1])): print('in', flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run(

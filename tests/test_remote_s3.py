@@ -2,11 +2,8 @@
 what the server refuses."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import pandas as pd
 import pytest
 
@@ -14,57 +11,24 @@ from explain.run.images import original
 from explain.run.reader import open_run
 from models.data import remote_errors
 from models.data.reopen import reopen
+from tests.buckets import SERVER, S3Server, fresh_system
+from tests.buckets import s3_server as s3_server
 from tests.command import launch, one_line
 from tests.remote import FORMS
 from tests.remote import forms as forms
 from tests.remote import servers_are_asked as servers_are_asked
 
-SERVER, BUCKET = "http://127.0.0.1", "faces"
+BUCKET = "faces"
 pytestmark = pytest.mark.usefixtures("servers_are_asked")
 
 
 @pytest.fixture(scope="module")
-def s3(forms: Path) -> Iterator[str]:
+def s3(forms: Path, s3_server: S3Server) -> str:
     """The URL of a copy of `forms` in a bucket of moto's server."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed (requirements-dev.txt)")
-    moto = pytest.importorskip("moto.server", reason="moto[server] is not installed (requirements-dev.txt)")
-    import logging
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        address = f"{SERVER}:{server.get_host_and_port()[1]}"
-        for name, value in _environment(address).items():
-            patch.setenv(name, value)
-        system = _system()
-        system.mkdir(BUCKET)
-        system.pipe({f"{BUCKET}/{f.relative_to(forms).as_posix()}": f.read_bytes() for f in _files(forms)})
-        yield f"s3://{BUCKET}"
-    _system()
-    server.stop()
-
-
-def _files(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.is_file()]
-
-
-def _environment(address: str) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "hush",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-    }
-
-
-def _system() -> Any:
-    """Of the environment as it is now."""
-    kind = fsspec.get_filesystem_class("s3")
-    kind.clear_instance_cache()
-    return kind()
+    s3_server.system().mkdir(BUCKET)
+    files = [file for file in forms.rglob("*") if file.is_file()]
+    s3_server.system().pipe({f"{BUCKET}/{f.relative_to(forms).as_posix()}": f.read_bytes() for f in files})
+    return f"s3://{BUCKET}"
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +83,16 @@ def test_what_an_s3_server_refuses_is_one_line(s3: str, tmp_path: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             patch.setenv("AWS_ENDPOINT_URL", f"{SERVER}:{free.getsockname()[1]}")
-        _system()
+        fresh_system()
         assert "'s3://faces' does not answer (Could not connect to the endpoint URL" in said(f"{s3}/folder")
         patch.delenv("AWS_ACCESS_KEY_ID")
         patch.delenv("AWS_SECRET_ACCESS_KEY")
         patch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
         remote_errors.forget_silence()
-        _system()
+        fresh_system()
         assert "needs credentials: set AWS_ACCESS_KEY_ID" in said(f"{s3}/folder")
-    _system()
+    fresh_system()
 
 
 @pytest.mark.slow

@@ -222,9 +222,10 @@ def run(
     show). Raises UserError for that, if `out` contains another run (`restart` replaces it), and for data that
     does not fit the network.
     """
+    from explain.run.run_folder import run_folder
     from vitrine.running import ran
 
-    return ran(net, data, Path(out), methods, split, limit, restart, batch_size, force, task)
+    return ran(net, data, run_folder(out), methods, split, limit, restart, batch_size, force, task)
 
 
 def open_run(folder: str | Path, label: str = "") -> "RunData":
@@ -232,8 +233,9 @@ def open_run(folder: str | Path, label: str = "") -> "RunData":
     one `label`. Of numbers: `.truth` and `.predicted` (images, outputs); `label` is then the output that is
     shown first. Raises UserError if the folder contains none, and for a label or an output that it lacks."""
     from explain.run.reader import open_run as opened
+    from explain.run.run_folder import run_folder
 
-    return opened(Path(folder), label)
+    return opened(run_folder(folder), label)
 
 
 def trust(

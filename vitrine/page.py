@@ -8,6 +8,7 @@ from typing import Any
 from dashboard.app import build
 from dashboard.server.serving import ServeConfig, options
 from dashboard.server.sharing import Sharing
+from explain.run.mirrors import publish_regularly
 from explain.run.model import as_in_run, require_same_reading
 from explain.run.reader import RunData
 from models.classifier import Classifier
@@ -50,6 +51,7 @@ def opened(run: RunData, net: Classifier | None, port: int | None) -> Dashboard:
             raise UserError("This network has other weights than the run was made with: pass the run's own.")
         require_same_reading(net, run.manifest)
         network = as_in_run(net, run.manifest)
+    publish_regularly(print)
     sharing = Sharing(host="127.0.0.1", port=port)
     page = build(ServeConfig(run.folder, sharing).context(run, network))
     rules = sharing.rules()

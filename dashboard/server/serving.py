@@ -24,6 +24,7 @@ from dashboard.theme import COLORS, STYLE, theme
 from explain.analysis.binary_text import format_binary
 from explain.analysis.findings import Findings, with_threshold
 from explain.cli.data_question import ask_for_data
+from explain.run.mirrors import publish_all, publish_regularly
 from explain.run.parquet import Damaged
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
@@ -155,11 +156,13 @@ def serve(config: ServeConfig) -> None:
     page = _launched(ctx, sharing, login, rules, config.open_browser)
     ended = _signaled()
     _announce(page.local_url, login, bool(sharing.auth))
+    publish_regularly(_warn)
     warming = ctx.warm_up()
     if config.measure_trust:
         ctx.measuring.start_when_idle(ctx.work_out)
     tunnel = _shared(port, rules, ended) if sharing.share else None
     _wait(ended, tunnel)
+    publish_all(_warn)
     _close(page, tunnel)
     measured = ctx.measuring.close()
     if not measured or (
@@ -190,6 +193,10 @@ def _announce(url: str, login: tuple[str, str] | None, own_password: bool) -> No
     if login:
         password = "with the password of --auth" if own_password else f"password {login[1]}"
         print(f"user {login[0]}, {password}", flush=True)
+
+
+def _warn(line: str) -> None:
+    print(f"vitrine: {line}", flush=True)
 
 
 def _signaled() -> threading.Event:

@@ -27,6 +27,7 @@ from explain.analysis.run_numbers import measure_all
 from explain.run.format import REQUEST
 from explain.run.images import network_view, original
 from explain.run.label_sets import LabelRun
+from explain.run.mirrors import mirror_of
 from explain.run.model import network_is_here, network_of
 from explain.run.reader import RunData
 from models.domains import FACES, domain_of
@@ -34,6 +35,7 @@ from models.errors import UserError
 from models.faces.crop import AUTO, OFF, FaceRequest
 from models.faces.detectors import DEFAULT, opened
 from models.shipped import WEIGHTS, architecture
+from models.shown_paths import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +165,7 @@ class Context:
         """Runs to compare with: those that were named, and, for the owner alone, those that lie beside the
         run."""
         here, named = self.run.folder.resolve(), list(self.against)
-        if not self.access.computes:
+        if not self.access.computes or mirror_of(self.run.folder) is not None:
             return named
         beside = sorted(p.parent for p in here.parent.glob(f"*/{REQUEST}") if p.parent != here)
         return named + [p for p in beside if p not in named][:MOST_RUNS]
@@ -171,9 +173,10 @@ class Context:
     @property
     def new_runs(self) -> Path:
         """The folder of the runs that the page starts: beside the opened run; `runs` where that is the one of
-        the package."""
-        package = Path(__file__).parents[1]
-        return Path("runs") if self.run.folder.resolve().is_relative_to(package) else self.run.folder.parent
+        the package, or at a URL."""
+        package, folder = Path(__file__).parents[1], self.run.folder
+        elsewhere = folder.resolve().is_relative_to(package) or mirror_of(folder) is not None
+        return Path("runs") if elsewhere else folder.parent
 
     @property
     def server_files(self) -> list[Path | str | None]:
@@ -182,9 +185,11 @@ class Context:
         return [
             *_roots(self.run.table["id"].astype(str), self.run.manifest.data_root),
             self.run.folder,
+            shown(str(self.run.folder)),
             self.weights,
             self.trainings,
             *self.against,
+            *(shown(str(folder)) for folder in self.against),
             self.gaze,
             self.gaze_model,
             self.decoders,

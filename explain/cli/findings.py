@@ -8,6 +8,7 @@ import typer
 
 from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
+from explain.cli.run_urls import run_path
 from explain.cli.threshold import NETWORKS_OWN, Decision, Label, Threshold
 from explain.formatting import counted
 from explain.run.format import CALLED
@@ -30,12 +31,17 @@ Method = Annotated[
 ]
 
 
+Second = Annotated[
+    Path, typer.Argument(parser=run_path, metavar="SECOND", help="Run folder, or URL, of the same images.")
+]
 Also = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Run folder of another network on the same images; may be given several times. Probable label "
-        "errors, and what Review shows as suspicious, are then in the order of the mean of the probabilities "
-        "(default: none)."
+        parser=run_path,
+        metavar="RUN",
+        help="Run folder, or URL, of another network on the same images; may be given several times. "
+        "Probable label errors, and what Review shows as suspicious, are then in the order of the mean of "
+        "the probabilities (default: none).",
     ),
 ]
 
@@ -157,7 +163,7 @@ def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":
 
 def compare(
     first: Run,
-    second: Annotated[Path, typer.Argument(help="Run folder of the same images.")],
+    second: Second,
     method: Method = None,
     label: Label = "",
     threshold: Threshold = "",

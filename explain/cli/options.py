@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from explain.cli.preprocessing import takes_preprocessing
+from explain.cli.run_urls import run_path
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
     from models.data.votes import VoteColumns
 
 WEIGHTS_HELP = "Checkpoint file, .safetensors, .pth or .ckpt (default: the network's published weights)."
-Run = Annotated[Path, typer.Argument(help="Run folder, as the command 'run' writes it.")]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        parser=run_path,
+        metavar="RUN",
+        help="Run folder, as the command 'run' writes it, or its URL, such as s3://bucket/runs/first.",
+    ),
+]
 Picture = Annotated[Path, typer.Argument(help="Image file.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Weights = Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)]

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 import typer
 from tqdm import tqdm
 
+from models.shown_paths import shown
+
 
 def say(text: str) -> None:
-    typer.echo(text)
+    typer.echo(shown(text))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import say
+from explain.cli.run_urls import run_path
 from models.interrupts import listen, raise_if_interrupted
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
     from explain.run.engine import Progress
     from explain.run.job import Schedule
     from models.data.source import ImageSource
+
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        parser=run_path,
+        metavar="PATH",
+        help="Run folder: a new one, or one to resume; or its URL, such as s3://bucket/runs/first.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,7 @@ def run(
     *,
     network: Network,
     data: DataOfTask,
-    out: Annotated[Path, typer.Option(help="Run folder: a new one, or one to resume.")],
+    out: Out,
     options: RunOptions,
     engine: EngineOptions,
     columns: LabeledColumns,

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-DemoOrRun = Annotated[Path, typer.Option(help="Run folder (default: the included demo).", show_default=False)]
+from explain.cli.run_urls import run_path
+
+DemoOrRun = Annotated[
+    Path,
+    typer.Option(
+        parser=run_path,
+        metavar="PATH",
+        help="Run folder, or its URL, such as s3://bucket/runs/first (default: the included demo).",
+        show_default=False,
+    ),
+]
 Host = Annotated[str, typer.Option(help="Address to listen on (default: 127.0.0.1, this machine only).")]
 Port = Annotated[int | None, typer.Option(help="Port, 1 to 65535 (default: the first free one from 7860).")]
 RootPath = Annotated[
@@ -63,8 +73,10 @@ Trainings = Annotated[Path, typer.Option(help="Folder of the Train tab.")]
 Against = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Run folder of the same images, for the Compare tab. Repeat for several (default: none; for the "
-        "included demo the run of its repaired network)."
+        parser=run_path,
+        metavar="PATH",
+        help="Run folder, or URL, of the same images, for the Compare tab. Repeat for several (default: "
+        "none; for the included demo the run of its repaired network).",
     ),
 ]
 GazeFolder = Annotated[

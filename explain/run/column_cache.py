@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cachetools import LRUCache
 
+from explain.run.mirrors import restored
 from explain.run.parquet import Damaged
 
 MOST = 96 * 1024**2
@@ -49,6 +50,16 @@ def _file(path: Path, _stamp: int) -> pq.ParquetFile:
 
 
 def _read(path: Path, names: Sequence[str], stamp: int) -> pa.Table:
+    try:
+        return _read_once(path, names, stamp)
+    except Damaged:
+        if not restored(path):
+            raise
+        _file.cache_clear()
+        return _read_once(path, names, stamp)
+
+
+def _read_once(path: Path, names: Sequence[str], stamp: int) -> pa.Table:
     try:
         return _file(path, stamp).read(columns=list(names), use_threads=False).select(list(names))
     except (pa.ArrowException, OSError, KeyError) as error:

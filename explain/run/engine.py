@@ -27,12 +27,12 @@ from explain.run.format import (
     Request,
     done_ids,
     finish,
-    one_writer,
     part_files,
     part_schema,
     read_manifest,
 )
 from explain.run.job import Job, Schedule, batches_of, local
+from explain.run.one_writer import Uploads, one_writer
 from explain.run.parquet import write
 from explain.run.part_writer import PartWriter
 from explain.run.regions import FACE_BANDS, are_expressions
@@ -218,11 +218,12 @@ def run(
     """
     classifier, source, to_model = prepared(classifier, source, mapping, order)
     request = plan(classifier, source, methods, layer, precision, to_model)
-    with one_writer(out):
+    with one_writer(out, say) as uploads:
         claim(out, request, source, restart, say)
+        uploads.publish()
         size = 1 if takes_one_image(classifier.model) else batch_size
         job = Job(classifier, source, request, to_model, out, size, part_rows, command)
-        return _complete(job, schedule, progress, stop)
+        return _complete(job, schedule, progress, stop, uploads)
 
 
 def prepared(
@@ -240,9 +241,13 @@ def prepared(
 
 
 def _complete(
-    job: Job, schedule: Schedule, progress: Callable[[Progress], None] | None, stop: Callable[[], bool]
+    job: Job,
+    schedule: Schedule,
+    progress: Callable[[Progress], None] | None,
+    stop: Callable[[], bool],
+    uploads: Uploads,
 ) -> Manifest:
-    """Write the rows that are missing, then the manifest."""
+    """Write the rows that are missing, then the manifest. Each part is uploaded when it is finished."""
     source, out = job.source, job.out
     if source.metadata is not None:
         metadata = source.metadata.assign(id=[item.id for item in source.items])
@@ -252,7 +257,7 @@ def _complete(
     if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
     batches = batches_of(pending, len(source), job.batch_size)
-    writer = PartWriter(out, job.request, job.part_rows)
+    writer = PartWriter(out, job.request, job.part_rows, uploads.put)
     began, device = time.perf_counter(), str(job.classifier.device)
     with closing(_write_rows(job, schedule, writer, batches, len(done))) as steps:
         try:
@@ -270,7 +275,9 @@ def _complete(
             raise
     writer.flush()
     seconds = time.perf_counter() - began
-    return _close(job, device, len(pending) / seconds if pending else None)
+    manifest = _close(job, device, len(pending) / seconds if pending else None)
+    uploads.publish()
+    return manifest
 
 
 def _write_rows(

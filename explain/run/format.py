@@ -5,20 +5,17 @@ Reading needs pandas and pyarrow only, neither torch nor the model nor the image
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from explain.run.image_stats import FACTS, HASH
 from explain.run.map_stats import STATISTICS, mass_in
 from explain.run.parquet import read
-from models.atomic import SUFFIX as TEMPORARY
 from models.atomic import atomic
 from models.colors import has_alpha
 from models.errors import UserError
@@ -64,6 +61,10 @@ BY_LABEL = "labels"
 """Folder of the derived files of each label, of a run of several labels per image."""
 TRUST = "trust"
 """Folder of what was measured of the maps (`explain.quality.store`)."""
+MODEL = "model.json"
+"""How the network was opened (`models.sources.model_file`)."""
+NOTES, REVIEW, NOTES_LOCK = "notes.jsonl", "review.jsonl", "notes.lock"
+"""Files of people (`explain.run.notes`, `explain.run.review`), to which lines are added under one lock."""
 LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "
@@ -270,37 +271,6 @@ def part_files(folder: Path) -> list[Path]:
 def done_ids(folder: Path) -> set[str]:
     """Ids of all rows that are on disk."""
     return {i for path in part_files(folder) for i in read(path, ["id"])["id"].to_pylist()}
-
-
-@contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
-    """Lock the run folder, a new one or a run, for this process: two that write at once would double rows.
-    The system releases the lock when the process ends, however it ends. Raises UserError where another
-    process holds it, and where the folder holds other files."""
-    if folder.exists() and not (folder / REQUEST).is_file() and (not folder.is_dir() or any(_others(folder))):
-        raise UserError(f"'{folder}' exists and is no run: choose another --out.")
-    lock = FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(NotImplementedError):  # a file system without locks
-            lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"Another process is writing to '{folder}': wait until it ends, or choose another --out."
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"'{folder}' cannot be written ({error.strerror or error}): choose another --out."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _others(folder: Path) -> Iterator[Path]:
-    """What is there besides a lock, and files that a full disk left unfinished."""
-    return (path for path in folder.iterdir() if path.name != LOCK and path.suffix != TEMPORARY)
 
 
 def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: bool = False) -> None:

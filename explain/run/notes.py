@@ -20,12 +20,13 @@ from typing import Any
 import pandas as pd
 
 from explain.run.appended import append_line
+from explain.run.format import NOTES
+from explain.run.format import NOTES_LOCK as LOCK
 from explain.run.reader import RunData
 from models.csv_files import plain, write_csv
 from models.data.source import label_set
 from models.errors import UserError
 
-NOTES, LOCK = "notes.jsonl", "notes.lock"
 NONE = "none"  # of several labels
 UNKNOWN = "?"  # as a label: the given one is wrong, and the right one is not known
 MOST_TEXT, MOST_TAG, MOST_TAGS = 2000, 40, 12

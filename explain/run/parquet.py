@@ -1,17 +1,21 @@
 """Parquet files that are written whole or not at all, with a checksum a page: what a disk or a copy damaged
 is noticed, and never shown."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from explain.run.mirrors import restored
 from models.atomic import atomic
 from models.errors import UserError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 AGAIN = "start the same run again, which computes its images again"
 
 
@@ -19,6 +23,7 @@ class Damaged(UserError):
     """A file that is not as it was written."""
 
     def __init__(self, path: Path, error: Exception, remedy: str = AGAIN):
+        self.path = path
         lines = str(error).splitlines() or [type(error).__name__]
         super().__init__(f"'{path}' is damaged ({lines[0][:100]}): {remedy}.")
 
@@ -30,6 +35,22 @@ def write(table: pa.Table, path: Path, **options: Any) -> None:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, **options)
 
 
+def _restoring(reads: Callable[P, T]) -> Callable[P, T]:
+    """The function, called again where a damaged file of a run at a URL was fetched again."""
+
+    @wraps(reads)
+    def called(*given: P.args, **named: P.kwargs) -> T:
+        try:
+            return reads(*given, **named)
+        except Damaged as error:
+            if not restored(error.path):
+                raise
+            return reads(*given, **named)
+
+    return called
+
+
+@_restoring
 def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, **options: Any) -> pa.Table:
     """`remedy`: what a person does about a damaged one. Raises `Damaged` where it cannot be read, differs
     from what was written, or lacks a column."""
@@ -45,6 +66,7 @@ def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, 
         raise Damaged(path, error, remedy) from error
 
 
+@_restoring
 def read_part(
     path: Path, wanted: Sequence[str], optional: Set[str] = frozenset()
 ) -> tuple[pa.Table, pa.Schema]:
@@ -67,6 +89,7 @@ def taken(path: Path, name: str, places: np.ndarray) -> pa.ChunkedArray:
     return values if whole else values.take(pa.array(places))
 
 
+@_restoring
 def names_in(path: Path) -> set[str]:
     """Its columns. Raises `Damaged`."""
     _must_be_a_file(path)
@@ -83,7 +106,12 @@ def _must_be_a_file(path: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every page of it can be read; memory stays that of a row group."""
+    """Whether every page of it can be read; memory stays that of a row group. Of a run at a URL: after a
+    damaged copy was fetched again."""
+    return _is_whole(path) or (restored(path) and _is_whole(path))
+
+
+def _is_whole(path: Path) -> bool:
     if not path.is_file():
         return False
     try:

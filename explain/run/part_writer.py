@@ -1,5 +1,6 @@
 """Writes the rows of a run, part by part."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,10 +12,17 @@ from models.errors import UserError
 
 
 class PartWriter:
-    """Collects tables and writes them as parts of `rows` rows, each under a temporary name first."""
+    """Collects tables and writes them as parts of `rows` rows, each under a temporary name first. `written`
+    gets every file when it is finished."""
 
-    def __init__(self, folder: Path, request: Request, rows: int = 512):
-        self.folder, self.request, self.rows = folder / SAMPLES, request, rows
+    def __init__(
+        self,
+        folder: Path,
+        request: Request,
+        rows: int = 512,
+        written: Callable[[Path], None] = lambda file: None,
+    ):
+        self.folder, self.request, self.rows, self._written = folder / SAMPLES, request, rows, written
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in self.folder.glob(f"*{TEMPORARY}"):
             stale.unlink()
@@ -32,7 +40,8 @@ class PartWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending. Raises UserError where the disk is full; parts already written stay."""
+        """Write what is pending. Raises UserError where the disk is full, and as `written`; parts already
+        written stay."""
         if not self.pending:
             return
         path = self.folder / f"part-{self.next:05d}.parquet"
@@ -49,3 +58,6 @@ class PartWriter:
                 "free space and start the same command again."
             ) from error
         self.pending, self.maps, self.next = [], [], self.next + 1
+        if self.request.maps_apart:
+            self._written(maps_of(path))
+        self._written(path)

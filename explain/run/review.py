@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from explain.run.appended import append_line
-from explain.run.notes import LOCK, UNKNOWN, add
+from explain.run.format import NOTES_LOCK, REVIEW
+from explain.run.notes import UNKNOWN, add
 from models.errors import UserError
 
-REVIEW = "review.jsonl"
 AGREE, OTHER, UNSURE, SKIP, UNDO = "agree", "other", "unsure", "skip", "undo"
 KINDS = (AGREE, OTHER, UNSURE, SKIP, UNDO)
 SAMPLE, SUSPICIOUS = "sample", "suspicious"
@@ -71,7 +71,7 @@ def answer(folder: Path, given: Answer, classes: Sequence[str]) -> None:
         raise UserError(f"No class '{given.label[:60]}': choose one of the run's.")
     before = consensus(of_image(read(folder), given.id))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    append_line(folder / REVIEW, asdict(given) | {"at": now}, LOCK)
+    append_line(folder / REVIEW, asdict(given) | {"at": now}, NOTES_LOCK)
     after = consensus(of_image(read(folder), given.id))
     if after != before:
         add(folder, given.id, "label", after or "", given.by, classes)

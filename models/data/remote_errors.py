@@ -56,8 +56,9 @@ def forget_silence() -> None:
     _SILENT.clear()
 
 
-def refused(url: str, error: BaseException) -> UserError:
-    """The error as one line: what could not be read, why, and what to do. It names no credentials."""
+def refused(url: str, error: BaseException, done: str = "read") -> UserError:
+    """The error as one line: what could not be read (`done`: or "written"), why, and what to do. It names no
+    credentials."""
     protocol, chain = url.partition("://")[0], _chain(error)
     names = [kind.__name__ for one in chain for kind in type(one).__mro__]
     if isinstance(error, UserError):
@@ -65,7 +66,7 @@ def refused(url: str, error: BaseException) -> UserError:
     if isinstance(error, ImportError):
         package = PACKAGES.get(protocol)
         remedy = f"the package {package}: pip install {package}" if package else _first_line(error)
-        return UserError(f"'{url}' cannot be read without its driver ({protocol}://): install {remedy}.")
+        return UserError(f"'{url}' cannot be {done} without its driver ({protocol}://): install {remedy}.")
     if isinstance(error, ValueError) and "rotocol not known" in str(error):
         return UserError(
             f"'{url}' has the unknown protocol {protocol}://: give a path, or a URL such as s3://, gs://, "
@@ -76,11 +77,16 @@ def refused(url: str, error: BaseException) -> UserError:
     if any(_is_of_connection(name) for name in names):
         return _silent(url, chain[-1])
     if any(isinstance(one, PermissionError) for one in chain):
-        return UserError(f"'{url}' may not be read ({_first_line(error)}): {_remedy(protocol)}.")
+        return UserError(f"'{url}' may not be {done} ({_first_line(error)}): {_remedy(protocol)}.")
     if isinstance(error, FileNotFoundError):
         why = f" ({_first_line(error)})" if " " in str(error) else ""
         return UserError(f"Nothing is at '{url}'{why}: check the bucket, or host, and the path.")
-    return UserError(f"'{url}' cannot be read ({_first_line(error)}).")
+    if isinstance(error, NotImplementedError) and done != "read":
+        return UserError(
+            f"'{url}' cannot be written: files of {protocol}:// can be read only; give a local folder, or a "
+            "URL such as s3://bucket/folder."
+        )
+    return UserError(f"'{url}' cannot be {done} ({_first_line(error)}).")
 
 
 def _silent(url: str, error: BaseException) -> Unreachable:

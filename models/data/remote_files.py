@@ -79,10 +79,10 @@ class RemoteFiles:
             return found
 
         try:
-            about = self._do(url, ask)
+            about = self.do(url, ask)
         except FileNotFoundError as error:
             about, self._missing = {"type": "directory"}, (url, error)
-        entry = _entry(about)
+        entry = entry_of(about)
         if not entry.folder and about.get("mimetype") != "text/html":  # the list of a folder, as a page
             return entry
         return Entry(folder=True) if self.listed(url) else None if entry.folder else entry
@@ -96,7 +96,7 @@ class RemoteFiles:
                 return found
 
             found = self._found(url, ask)
-            self._folders[url] = {name: _entry(about) for name, about in found if "/" not in name}
+            self._folders[url] = {name: entry_of(about) for name, about in found if "/" not in name}
         return self._folders[url]
 
     def list_below(self, url: str) -> None:
@@ -113,7 +113,7 @@ class RemoteFiles:
                 made[where][folder] = Entry(folder=True)
                 where = f"{where}/{folder}"
                 made.setdefault(where, {})
-            made[where][last] = _entry(about)
+            made[where][last] = entry_of(about)
         self._folders |= made
 
     def look_up(self, urls: Iterable[str]) -> None:
@@ -141,7 +141,7 @@ class RemoteFiles:
     def _found(self, url: str, ask: Callable[[Any, str], list[dict[str, Any]]]) -> list[tuple[str, Any]]:
         """(path below the folder, what is known) of a listing."""
         try:
-            path, found = self._path(url), self._do(url, ask)
+            path, found = self._path(url), self.do(url, ask)
         except (FileNotFoundError, NotADirectoryError):
             return []
         start, names = path.rstrip("/") + "/", list[tuple[str, Any]]()
@@ -157,7 +157,7 @@ class RemoteFiles:
         def ask(system: Any, path: str) -> bytes:
             return bytes(system.cat_file(path))
 
-        return self._do(url, ask)
+        return self.do(url, ask)
 
     def blocks(self, url: str) -> Blocks:
         """The file in blocks, which are kept for a while. Errors as of `read`."""
@@ -177,23 +177,26 @@ class RemoteFiles:
         def ask(system: Any, path: str) -> bytes:
             return bytes(system.cat_file(path, start=start, end=end))
 
-        return self._do(url, ask)
+        return self.do(url, ask)
 
-    def _do(self, url: str, ask: Callable[[Any, str], T]) -> T:
-        """One request. Raises `FileNotFoundError`, `Unreachable`, or UserError."""
+    def do(self, url: str, ask: Callable[[Any, str], T], done: str = "read") -> T:
+        """What `ask` gets from fsspec's file system and the path there. `done`: "read" or "written". Raises
+        `FileNotFoundError`, `FileExistsError`, `Unreachable`, or UserError."""
         unreachable_until_now(url)
         try:
             system, path = self._system(url)
             with nullcontext() if system.async_impl else self._lock:
                 return ask(system, path)
         except (FileNotFoundError, NotADirectoryError) as error:
-            if (told := refused(url, error)) and isinstance(told, Unreachable):
+            if (told := refused(url, error, done)) and isinstance(told, Unreachable):
                 raise told from error
+            raise
+        except FileExistsError:
             raise
         except (
             Exception
         ) as error:  # drivers raise OSError, errors of their own, and errors of botocore, aiohttp
-            raise refused(url, error) from error
+            raise refused(url, error, done) from error
 
     def _system(self, url: str) -> tuple[Any, str]:
         """fsspec's file system, one for each process, and the path there."""
@@ -233,7 +236,7 @@ def pool() -> ThreadPoolExecutor:
     return _pool(os.getpid())
 
 
-def _entry(about: dict[str, Any]) -> Entry:
+def entry_of(about: dict[str, Any]) -> Entry:
     """From what a driver tells of a file: each has names of its own for the same."""
     tag = next((str(about[key]).strip('"') for key in ("ETag", "etag", "md5Hash") if about.get(key)), "")
     times = (about.get(key) for key in ("LastModified", "last_modified", "mtime", "updated", "created"))

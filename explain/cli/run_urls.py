@@ -1,0 +1,56 @@
+"""Run folders on the command line: a path, or a URL, whose copy on this machine a command then gets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from models.data.location import is_url
+
+
+@dataclass(frozen=True)
+class RunUrl:
+    """A URL that stands for a run folder. Nothing was asked of its server yet."""
+
+    url: str
+
+
+def run_path(given: str | Path) -> Path | RunUrl:
+    """What Typer makes of the text for an option or argument that names a run folder."""
+    return RunUrl(given) if isinstance(given, str) and is_url(given) else Path(given)
+
+
+def with_runs(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with folders in place of URLs. What it derives from their runs is written there when it
+    ends."""
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        folders = {name: _opened(value) for name, value in given.items()}
+        if folders == given:
+            return command(**given)
+        from explain.run.mirrors import publish_all
+
+        try:
+            return command(**folders)
+        finally:
+            publish_all(warn)
+
+    return called
+
+
+def warn(line: str) -> None:
+    typer.echo(f"vitrine: {line}", err=True)
+
+
+def _opened(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_opened, value))
+    if not isinstance(value, RunUrl):
+        return value
+    from explain.run.run_folder import run_folder
+
+    return run_folder(value.url)
