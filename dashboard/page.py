@@ -20,6 +20,9 @@ from models.data.location import is_url
 
 TEXT, PIECES, ALL = 10_000, 2_000, 100_000
 """Maximum characters of one text, items of a list, and characters of all texts of an event."""
+EVENTS = 400
+"""Events at once. Gradio takes as many as there are threads; those that wait for findings need no thread, and
+would keep the clicks of all visitors waiting."""
 MESSAGE = 600  # characters of an error message; messages of Gradio repeat their input
 _PATH = re.compile(r"""(?<![\w<>/.:])(?:~|[A-Za-z]:)?[\\/](?:[^\s'"<>|,;:\\/]+[\\/])+[^\s'"<>|,;:\\/]*""")
 _QUOTED = re.compile(r"""'([^'\n]*[\\/][^'\n]*)'""")
@@ -38,6 +41,10 @@ class Page(gr.Blocks):
         machine it would say that localhost is not accessible, while the server answers."""
         with limited():
             return super().launch(*args, _frontend=False, **kwargs)
+
+    def run_startup_events(self) -> None:
+        self._queue.max_thread_count = EVENTS
+        super().run_startup_events()
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False

@@ -1,6 +1,7 @@
 """Findings that are being computed block no page: visitors wait without a thread, for one computation."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +27,15 @@ from explain.analysis.evidence import MEANS
 from explain.analysis.few_parts import of_few_parts
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.mean_maps import mean_maps
+from explain.analysis.number_proposals import NumberFindings
 from explain.analysis.once import Once
 from explain.run.reader import RunData, open_run
+from tests.number_runs import made_up
+from tests.pages import served
+from tests.raw import Visitor
 
 VISITORS = 20
+ARRIVING = 8  # as many as the server has threads
 
 
 def test_visitors_wait_for_one_computation_and_hold_no_thread(
@@ -67,6 +73,66 @@ def test_visitors_wait_for_one_computation_and_hold_no_thread(
 
     asyncio.run(all_visit())
     assert (len(percent), len(proposals), len(begun)) == (VISITORS, VISITORS, 1)
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_visitors_who_arrive_together_use_the_page_before_its_findings_are_there(
+    numbers: bool, small_run: RunData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, all_clicked, begun = threading.Event(), threading.Barrier(ARRIVING, timeout=60), list[object]()
+    kept = NumberFindings.compute
+
+    def slow(findings: Any) -> Iterator[float]:
+        begun.append(findings)
+        assert released.wait(60)
+        yield from kept(findings) if numbers else analyze(findings)
+
+    monkeypatch.setattr(*((NumberFindings, "compute") if numbers else (context, "analyze")), slow)
+    monkeypatch.setattr(Findings, "inconclusive", "")
+    run = made_up(40, ("age",), seed=11) if numbers else small_run
+    run.__dict__["metadata"] = None
+    group = "over" if numbers else "errors"
+
+    def arrive(visitor: Visitor) -> tuple[str, str]:
+        return _arrive_and_click(visitor, group, all_clicked, released)
+
+    with served(Context(run)) as url, ThreadPoolExecutor(ARRIVING) as pool:
+        shown = list(pool.map(lambda _: arrive(Visitor(url)), range(ARRIVING)))
+    assert len(begun) == 1
+    for clicked, found in shown:
+        assert "vt-card" in clicked
+        assert "What to" in found
+        assert "Checking labels" not in found
+
+
+def _arrive_and_click(
+    visitor: Visitor, group: str, all_clicked: threading.Barrier, released: threading.Event
+) -> tuple[str, str]:
+    """What a click shows while findings are computed, then what to try. Findings are computed when all
+    visitors have been answered."""
+    what, answers = visitor.piece("vt-what"), dict[str, str]()
+    loads = (d for d in visitor.config["dependencies"] if any(t[1] == "load" for t in d["targets"]))
+    arrived = visitor.join(next(d for d in loads if what in d["outputs"])).json()["event_id"]
+    click = visitor.events("vt-gallery", "select")[0]
+    with visitor.client.stream(
+        "GET", "/gradio_api/queue/data", params={"session_hash": visitor.session}
+    ) as stream:
+        for line in stream.iter_lines():
+            message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+            event, kind = message.get("event_id"), message.get("msg")
+            if event == arrived and kind == "process_generating" and not answers:
+                assert not released.is_set()
+                wanted = {"index": "group", "value": group}
+                answers[visitor.join(click, event=wanted).json()["event_id"]] = ""
+            elif event in answers and kind == "process_completed":
+                answers[event] = json.dumps(message["output"])
+                all_clicked.wait()
+                released.set()
+            if event == arrived and kind in ("process_generating", "process_completed"):
+                found = json.dumps(message["output"])
+                if released.is_set() and "What to" in found and "Checking" not in found:
+                    return next(iter(answers.values())), found
+    raise AssertionError("the page has no findings")
 
 
 def test_a_list_that_follows_from_findings_waits_for_them(

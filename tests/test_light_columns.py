@@ -1,6 +1,7 @@
 """The light columns of a run in one file: the same table as from the parts, and never that of other parts."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
+from dashboard.components import cards as _cards
+from explain.render import map_png, normalize
 from explain.run import column_cache, light_columns
 from explain.run.format import COLUMNS, MANIFEST, part_files
 from explain.run.reader import open_run
@@ -102,3 +105,45 @@ def test_columns_that_are_read_ahead_are_read_once(folder: Path, monkeypatch: py
         for name in names:
             assert column_cache.column(part, name, run.stamp).equals(pq.read_table(part)[name])
     assert run.maps("layer_cam", "pred", [30, 3]).shape == (2, 7, 7)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_cards_of_many_parts_are_those_of_one_after_the_other(
+    shared: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the cache holds no more than the parts that are read together; each column is read once."""
+    run = open_run(folder)
+    wrong = run.ok.index[~run.ok["correct"]][:6].tolist()
+    groups = [[90, 3, 41], [], wrong, [22, 7, 99, 63]]
+    expected = [
+        [_cards.strips(run, [[row]], "layer_cam", "both", False)[0][0] for row in group] for group in groups
+    ]
+    found = _cards.strips(run, groups, "layer_cam", "both", False)
+    assert found == expected
+    for card, row in zip(found[2], wrong, strict=True):
+        for target in ("pred", "label"):
+            assert map_png(normalize(run.maps("layer_cam", target, [row])[0])) in card
+    kept, reads = column_cache._read, Counter[tuple[Path, str]]()
+    monkeypatch.setattr(_cards, "AT_ONCE", 2)
+    monkeypatch.setattr(column_cache, "_columns", fresh := column_cache._Columns())
+    fresh._kept = column_cache.LRUCache(10, lambda column: 1)  # two parts, five columns of each
+    monkeypatch.setattr(
+        column_cache,
+        "_read",
+        lambda path, names, stamp: (reads.update((path, n) for n in names), kept(path, names, stamp))[1],
+    )
+    one_after_the_other = [_cards.cards(run, group, "layer_cam", "both", shared) for group in groups]
+    reads.clear()
+    fresh._kept.clear()
+    assert _cards.strips(run, [[90, 3, 41, 22, 7, 99, 63]], "layer_cam", "both", False)
+    assert set(reads.values()) == {1}
+    assert _cards.strips(run, groups, "layer_cam", "both", shared) == one_after_the_other
+
+
+def test_pictures_and_maps_are_stored_without_a_dictionary(folder: Path) -> None:
+    group = pq.read_metadata(part_files(folder)[0]).row_group(0)
+    columns = {c["path_in_schema"]: c for c in group.to_dict()["columns"]}
+    assert columns["label"]["has_dictionary_page"]
+    for name in ("thumbnail", "map.layer_cam.pred.list.element", "prob.list.element"):
+        assert not columns[name]["has_dictionary_page"]
+        assert columns[name]["statistics"] is None

@@ -2,6 +2,7 @@
 and what is exported."""
 
 import json
+import time
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -26,6 +27,7 @@ from dashboard.tabs.numbers import changed, pieces
 from dashboard.tabs.numbers_state import NumbersView, first_view, from_query, is_view
 from dashboard.tabs.registry import missing, open_to
 from explain.analysis.number_groups import GROUPS, SORTS, number_group
+from explain.analysis.number_proposals import number_findings
 from explain.analysis.regression import NumberScores
 from explain.analysis.run_numbers import compared_measures, measure_all, plane_of, ranges_of
 from explain.export.number_report import number_report
@@ -280,7 +282,9 @@ def test_the_page_has_the_tabs_of_numbers(run: Any) -> None:
     assert missing(compare, run) is None
     assert missing(gaze, run) is None
     assert missing(inversion, run) is None
-    assert not ctx.work_out()
+    while ctx.work_out():
+        time.sleep(0.01)
+    assert number_findings(run, run.index).ready
     build(ctx)
 
 

@@ -1,6 +1,7 @@
 """What to try for runs of numbers: every figure against a plain computation, planted faults, and nothing
 where nothing is wrong."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -320,7 +321,11 @@ def test_the_page_computes_it_on_arrival() -> None:
     with gr.Blocks():
         tab = numbers.NumbersTab(Context(tab_run))
     request: Any = type("Request", (), {"query_params": {}})()
-    *_, last = tab.arrive(request)
+
+    async def arrive() -> list[Any]:
+        return [values async for values in tab.arrive(request)]  # type: ignore[attr-defined]
+
+    *_, last = asyncio.run(arrive())
     assert "true numbers may be wrong" in last[-1]
     assert number_findings(tab_run, 0).ready
 

@@ -1,5 +1,6 @@
 """The page measures maps of runs of numbers and of several labels per image as those of classes."""
 
+import asyncio
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,8 +55,12 @@ def test_numbers(tmp_path: Path) -> None:
     chosen: Any = SimpleNamespace(index="method", value="layer_cam")
     *_, line, _, _ = tab.act(view | {"method": "grad_cam"}, chosen)
     assert found.by_method["layer_cam"].text in line
-    arrived = list(tab.arrive(SimpleNamespace(query_params={})))  # type: ignore[arg-type]
-    assert {len(values) for values in arrived} == {len(tab._areas) + 4}
+    request: Any = SimpleNamespace(query_params={})
+
+    async def arrive() -> set[int]:
+        return {len(values) async for values in tab.arrive(request)}  # type: ignore[attr-defined]
+
+    assert asyncio.run(arrive()) == {len(tab._areas) + 4}
 
 
 def test_several_labels(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from explain.formatting import decimal, evidence
 from explain.run.format import TARGETS, map_column
 from explain.run.reader import RunData
 
+AT_ONCE = 16  # images whose parts are read together
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:
@@ -77,18 +79,60 @@ def cards(
 ) -> list[Markup]:
     """One card for each row of the run's table. `target`: pred, label or both; a correct image has one map,
     the two are the same. `shared`: all maps on one scale; `bars`: with probabilities as bars."""
-    if not len(rows):
-        return []
-    if not run.manifest.request.maps_apart and method in run.manifest.request.methods:
-        of_maps = [f"{map_column(method, t)}{end}" for t in TARGETS for end in ("", ".scale")]
-        run.read_ahead(rows, ["thumbnail", *of_maps])
-    table, pictures = run.table.loc[list(rows)], run.thumbnails(rows)
-    maps = {t: run.maps(method, t, rows) for t in ("pred", "label")}
-    top = _largest(maps.values()) if shared else None
-    return [
-        _card(run, item, pictures[k], _maps_shown(run, item, maps, k, method, target), top, bars)
-        for k, (_, item) in enumerate(table.iterrows())
-    ]
+    return strips(run, [rows], method, target, shared, bars)[0]
+
+
+def strips(
+    run: RunData,
+    groups: Sequence[Sequence[int]],
+    method: str,
+    target: str,
+    shared: bool,
+    bars: bool = False,
+) -> list[list[Markup]]:
+    """As `cards`, of several groups of rows, which are read together. `shared`: one scale in each group."""
+    rows = [row for group in groups for row in group]
+    if not rows:
+        return [[] for _ in groups]
+    table = run.table.loc[rows]
+    pictures, maps = _pictures_and_maps(run, table, method)
+    items = [item for _, item in table.iterrows()]
+    made, begin = list[list[Markup]](), 0
+    for group in groups:
+        chosen = range(begin, begin := begin + len(group))
+        top = _largest(m[chosen] for m in maps.values()) if shared and chosen else None
+        shown = [_maps_shown(run, items[k], maps, k, method, target) for k in chosen]
+        made.append(
+            [_card(run, items[k], pictures[k], s, top, bars) for k, s in zip(chosen, shown, strict=True)]
+        )
+    return made
+
+
+def _pictures_and_maps(
+    run: RunData, table: pd.DataFrame, method: str
+) -> tuple[dict[int, bytes], dict[str, np.ndarray]]:
+    """Thumbnails, by the place of the row in `table`, and the maps (n, h, w) of each target. Of an image
+    that is right, both are the same: one is read. A few parts at a time, so that what is read ahead is still
+    in the cache when it is used."""
+    pictures, maps = dict[int, bytes](), dict[str, np.ndarray]()
+    columns = {t: [f"{map_column(method, t)}{end}" for end in ("", ".scale")] for t in TARGETS}
+    ahead = not run.manifest.request.maps_apart and method in run.manifest.request.methods
+    wrong = (table["label"] != table["pred"]).to_numpy(bool)
+    order = np.argsort(table["part"].to_numpy(), kind="stable")
+    for places in np.split(order, range(AT_ONCE, len(order), AT_ONCE)):
+        differ = wrong[places]
+        some, of_label = table.index[places].tolist(), table.index[places[differ]].tolist()
+        if ahead:
+            run.read_ahead(some, ["thumbnail", *columns["pred"]])
+            run.read_ahead(of_label, columns["label"])
+        pictures |= dict(zip(places.tolist(), run.thumbnails(some), strict=True))
+        pred = run.maps(method, "pred", some)
+        found = {"pred": pred, "label": pred.copy()}
+        if of_label:
+            found["label"][differ] = run.maps(method, "label", of_label)
+        for target, raw in found.items():
+            maps.setdefault(target, np.empty((len(table), *raw.shape[1:]), np.float32))[places] = raw
+    return pictures, maps
 
 
 def _largest(maps: Iterable[np.ndarray]) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from dashboard.components.cards import cards
+from dashboard.components.cards import cards, strips
 from dashboard.components.controls import pages_of
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.mean_view import class_means
@@ -67,7 +67,10 @@ def _overview(run: RunData, view: View) -> Markup:
         "two misclassified and two correct images of each class, lowest recall first; click an image to "
         "inspect it"
     )
-    return _panel(run, view, "All classes", note, pages, head + join(_sample(run, view, s) for s in shown))
+    sides = [side.tolist() for sample in shown for side in (sample.wrong, sample.right)]
+    strip = iter(strips(run, sides, view.method, view.target, view.shared))
+    samples = join(_sample(run, view, sample, next(strip), next(strip)) for sample in shown)
+    return _panel(run, view, "All classes", note, pages, head + samples)
 
 
 def _outcomes(findings: Findings, view: View) -> Markup:
@@ -93,13 +96,11 @@ def _outcomes(findings: Findings, view: View) -> Markup:
     return _panel(run, view, "False alarms, misses and hits", note, pages, body)
 
 
-def _sample(run: RunData, view: View, sample: ClassSample) -> Markup:
-    """A class of the overview, with its misclassified and its correct images side by side."""
+def _sample(
+    run: RunData, view: View, sample: ClassSample, wrong: list[Markup], right: list[Markup]
+) -> Markup:
+    """A class of the overview, with cards of its misclassified and its correct images side by side."""
     e, i = run.evaluation, sample.index
-    wrong, right = (
-        join(cards(run, rows.tolist(), view.method, view.target, view.shared)) or empty(none)
-        for rows, none in ((sample.wrong, NO_ERRORS), (sample.right, NO_CORRECT))
-    )
     return html(
         '<div class="vt-class"><button class="vt-link vt-class-name" {click}><b>{name}</b> '
         "<small>recall {recall} · {errors} wrong of {support}</small></button>"
@@ -111,8 +112,8 @@ def _sample(run: RunData, view: View, sample: ClassSample) -> Markup:
         errors=int(e.support[i] - e.confusion[i, i]),
         support=e.support[i],
         target=view.target,
-        wrong=wrong,
-        right=right,
+        wrong=join(wrong) or empty(NO_ERRORS),
+        right=join(right) or empty(NO_CORRECT),
     )
 
 

@@ -23,12 +23,14 @@ from dashboard.session.image_sessions import ImageSessions
 from dashboard.session.measuring import Measuring
 from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
+from explain.analysis.number_proposals import NumberFindings, number_findings
 from explain.analysis.run_numbers import measure_all
 from explain.run.format import REQUEST
 from explain.run.images import network_view, original
 from explain.run.label_sets import LabelRun
 from explain.run.mirrors import mirror_of
 from explain.run.model import network_is_here, network_of
+from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.domains import FACES, domain_of
 from models.errors import UserError
@@ -94,7 +96,7 @@ class Context:
     _lock: FairLock = field(default_factory=FairLock)  # of the network, which may compute long
     _of_findings: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
-    _worked: Findings | None = None
+    _worked: Findings | NumberFindings | None = None
     analyzed: float = 0.0  # fraction of the findings that are computed now
 
     def __post_init__(self) -> None:
@@ -200,12 +202,10 @@ class Context:
             WEIGHTS.parent,
         ]
 
-    def work_out(self, findings: Findings | None = None) -> bool:
+    def work_out(self, findings: Findings | NumberFindings | None = None) -> bool:
         """Start to compute findings (default: those where the page begins), where they are missing; returns
         whether that still runs. One after the other."""
-        if self.run.numbers:  # findings are of classes
-            return False
-        wanted = self.findings if findings is None else findings
+        wanted = self._first_findings if findings is None else findings
         if wanted.ready:
             return False
         with self._of_findings:
@@ -216,8 +216,16 @@ class Context:
                 work.start()
             return self._working.is_alive() or self._worked is not wanted
 
-    def _analyze(self, findings: Findings) -> None:
-        for fraction in analyze(findings):
+    @property
+    def _first_findings(self) -> Findings | NumberFindings:
+        """Those where the page begins."""
+        if isinstance(self.run, NumbersRun):
+            return number_findings(self.run, self.run.index)
+        return self.findings
+
+    def _analyze(self, findings: Findings | NumberFindings) -> None:
+        steps = findings.compute() if isinstance(findings, NumberFindings) else analyze(findings)
+        for fraction in steps:
             self.analyzed = fraction
 
     def seen(self, row: int) -> Image.Image:

@@ -1,6 +1,7 @@
 """Errors of a run of numbers: measures, predicted against true, and the images behind any part of it."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from dashboard.components.error_bars import error_bars
 from dashboard.components.markup import join
 from dashboard.components.number_gallery import number_gallery
 from dashboard.components.numbers import headline_cards
-from dashboard.components.panel import warning
+from dashboard.components.panel import empty, panel, warning
 from dashboard.components.proposals_panel import proposals_panel
 from dashboard.components.scatter import SCRIPT, scatter_panel
 from dashboard.components.toolbar import controls_row
@@ -21,8 +22,10 @@ from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
+from dashboard.tabs.errors import EVERY, WAITS
 from dashboard.tabs.numbers_state import OUTPUT, NumbersView, first_view, from_query, is_view
 from dashboard.tabs.trust_panel import TrustPanel
+from explain.analysis.findings import AT_ONCE
 from explain.analysis.number_proposals import CHECKS, number_findings
 from explain.analysis.run_numbers import cautions, figures
 from explain.quality.known import first_method
@@ -40,16 +43,22 @@ def pieces(run: NumbersRun, view: NumbersView, editable: bool = True) -> list[st
     return [draw() for draw in _drawers(run, view, editable)]
 
 
-def _drawers(
-    run: NumbersRun, view: NumbersView, editable: bool, compute: bool = False
-) -> list[Callable[[], str]]:
+def _drawers(run: NumbersRun, view: NumbersView, editable: bool) -> list[Callable[[], str]]:
     return [
         lambda: _measures(run, view),
         lambda: scatter_panel(run, view),
         lambda: error_bars(run, view),
-        lambda: number_gallery(run, read(run.folder), view, editable),
-        lambda: proposed(run, view, compute),
+        lambda: _images(run, view, editable),
+        lambda: proposed(run, view),
     ]
+
+
+def _images(run: NumbersRun, view: NumbersView, editable: bool) -> str:
+    """The images of the view; a view of many images that follows from findings does not wait for them."""
+    follows = view.group.startswith("proposal:") and len(run.table) > AT_ONCE
+    if follows and not number_findings(run, view.output).ready:
+        return panel("Images", empty(WAITS))
+    return number_gallery(run, read(run.folder), view, editable)
 
 
 def proposed(run: NumbersRun, view: NumbersView, compute: bool = False) -> Markup:
@@ -84,7 +93,7 @@ def changed(run: NumbersRun, before: NumbersView, view: NumbersView, editable: b
     same = before.output == view.output
     chosen = same and before.group == view.group
     unchanged = [same, chosen and before.tool == view.tool, chosen, before == view, chosen]
-    drawers = _drawers(run, view, editable, compute=True)
+    drawers = _drawers(run, view, editable)
     return [gr.skip() if kept else draw() for draw, kept in zip(drawers, unchanged, strict=True)]
 
 
@@ -114,7 +123,7 @@ class NumbersTab:
 
     def listen(self) -> None:
         ctx, areas = self._ctx, self._areas
-        gr.on(
+        clicked = gr.on(
             [area.select for area in areas],
             self.act,
             [self._view],
@@ -123,6 +132,9 @@ class NumbersTab:
             trigger_mode="multiple",
             api_visibility="private",
         )
+        if len(self._run.outputs) > 1:  # an output that nobody asked for before has no findings yet
+            quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+            clicked.then(self.work_out, [self._view], [areas[-1]], **quiet)
         keep_notes(ctx, [self._cards])
         self._trust.listen(self._view, self.redraw, areas)
         ctx.on_load(self.arrive, None, [self._view, *self._trust.outputs, *areas])
@@ -145,16 +157,37 @@ class NumbersTab:
         """All that may follow from what was measured of maps."""
         return pieces(self._run, NumbersView(**keys), self._editable)
 
+    async def _computed(self, view: NumbersView) -> Markup:
+        """What to try, once it is computed. Waiting takes no thread, of which the server has few."""
+        findings = await asyncio.to_thread(number_findings, self._run, view.output)
+        while self._ctx.work_out(findings):
+            await asyncio.sleep(EVERY)
+        return await asyncio.to_thread(proposed, self._run, view, True)
+
     @error_boundary
-    def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
+    async def work_out(self, keys: dict[str, Any]) -> AsyncIterator[Any]:
+        """What to try for the output of the view, once it is computed."""
+        view = NumbersView(**keys)
+        yield gr.skip() if number_findings(self._run, view.output).ready else await self._computed(view)
+
+    @error_boundary
+    async def arrive(self, request: gr.Request) -> AsyncIterator[list[Any]]:
         """The view that a link asks for; then what to try, as soon as it is computed."""
         parameters = {} if TAB in request.query_params else dict(request.query_params)
+        view, shown = await asyncio.to_thread(self._arrived, parameters)
+        unchanged = [gr.skip()] * (len(self._areas) - 1)
+        yield shown
+        found = await self._computed(view)
+        yield [gr.skip(), *self._trust.values(view.method), *unchanged, found]
+
+    def _arrived(self, parameters: dict[str, str]) -> tuple[NumbersView, list[Any]]:
+        """The view, and the values of all components; nothing that is new where the page shows it already."""
         view = self._first
         if self._trust.changed:
             view = replace(view, method=first_method(self._run))
-        if is_view(parameters) or self._trust.changed:
-            view = from_query(parameters, self._run) if is_view(parameters) else view
-            shown = pieces(self._run, view, self._editable)
-            yield [asdict(view), *self._trust.values(view.method), *shown]
-        found, unchanged = proposed(self._run, view, compute=True), [gr.skip()] * (len(self._areas) - 1)
-        yield [gr.skip(), *self._trust.values(view.method), *unchanged, found]
+        if is_view(parameters):
+            view = from_query(parameters, self._run)
+        trust = self._trust.values(view.method)
+        if not is_view(parameters) and not self._trust.changed:
+            return view, [gr.skip(), *trust, *[gr.skip()] * len(self._areas)]
+        return view, [asdict(view), *trust, *pieces(self._run, view, self._editable)]

@@ -84,6 +84,10 @@ class NumberFindings:
                 self._said = stamp, [] if self.inconclusive else self._proposals()
             return self._said[1]
 
+    def compute(self) -> Iterator[float]:
+        """Compute `proposals`; yields the fraction that is done."""
+        yield 1.0 if self.proposals is not None else 0.0
+
     @property
     def maps_note(self) -> str:
         """As `on_maps.maps_note`."""

@@ -49,8 +49,8 @@ class PartWriter:
             if self.request.maps_apart:  # before the images, whose part says that they are done
                 maps_of(path).parent.mkdir(exist_ok=True)
                 none = map_schema(self.request).empty_table()
-                write(pa.concat_tables([none, *self.maps]).combine_chunks(), maps_of(path))
-            write(pa.concat_tables(self.pending).combine_chunks(), path)
+                _write(pa.concat_tables([none, *self.maps]).combine_chunks(), maps_of(path))
+            _write(pa.concat_tables(self.pending).combine_chunks(), path)
         except OSError as error:
             self.pending, self.maps = [], []  # whoever ends the run need not try once more
             raise UserError(
@@ -61,3 +61,10 @@ class PartWriter:
         if self.request.maps_apart:
             self._written(maps_of(path))
         self._written(path)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """A part. Pictures, maps and probabilities hardly repeat: without a dictionary of them, and without their
+    smallest and largest, files are smaller and are read in half the time."""
+    plain = [f.name for f in table.schema if not (pa.types.is_binary(f.type) or pa.types.is_nested(f.type))]
+    write(table, path, use_dictionary=plain, write_statistics=plain)
