@@ -30,7 +30,7 @@ def code_hash(module: ModuleType, network: nn.Module) -> str:
     of them imports. Installed packages are left out: `versions` of a run names them. Names of folders, the
     order of imports and line ends do not change it."""
     found = dict(_closure([module, *_of_classes(network, module)]))
-    found[_file(module)] = _digest(module)
+    found[_file(module)] = code_digest(module)
     parts = sorted(f"{path.name}:{digest}" for path, digest in found.items())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -39,8 +39,8 @@ def _closure(modules: list[ModuleType]) -> Iterator[tuple[Path, str]]:
     seen = set(map(id, modules))
     while modules:
         module = modules.pop()
-        yield _file(module), _digest(module)
-        further = [m for m in _imported(module) if id(m) not in seen and _is_own(m)]
+        yield _file(module), code_digest(module)
+        further = [m for m in _imported(module) if id(m) not in seen and is_own(m)]
         seen.update(map(id, further))
         modules += further
 
@@ -74,10 +74,10 @@ def _of_classes(network: nn.Module, named: ModuleType) -> list[ModuleType]:
     """Modules of the classes of all layers; `named` itself, which need not be in `sys.modules`, is known."""
     kinds = {kind for layer in network.modules() for kind in type(layer).__mro__}
     names = sorted({kind.__module__ for kind in kinds} - {named.__name__})
-    return [m for name in names if (m := sys.modules.get(name)) is not None and _is_own(m)]
+    return [m for name in names if (m := sys.modules.get(name)) is not None and is_own(m)]
 
 
-def _is_own(module: ModuleType) -> bool:
+def is_own(module: ModuleType) -> bool:
     """Whether a person wrote it: not installed, not Python's, not Vitrine's."""
     if not isinstance(getattr(module, "__file__", None), str):
         return False
@@ -90,7 +90,8 @@ def _file(module: ModuleType) -> Path:
     return Path(inspect.getfile(module)).resolve()
 
 
-def _digest(module: ModuleType) -> str:
+def code_digest(module: ModuleType) -> str:
+    """SHA-256 of a module's source file, without regard to line ends."""
     if module not in _digests:
         source = _file(module).read_bytes().replace(b"\r\n", b"\n")
         _digests[module] = hashlib.sha256(source).hexdigest()

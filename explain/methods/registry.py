@@ -60,7 +60,9 @@ def register_method(
     fields: dict[str, Any] = {"summary": "", "citation": "", "cost": "1 call of its function"} | entry
     fields |= {"needs": "network", "layered": False, "coarse": False, "differences": False}
     fields |= {"parameters": tuple(parameters), "class_specific": class_specific}
-    return register(Method(name, title or name, function, passes=lambda *_: passes, **fields))
+    method = register(Method(name, title or name, function, passes=lambda *_: passes, **fields))
+    _ = method.code  # a callable object may change when it is called
+    return method
 
 
 def unregister_method(name: str) -> None:

@@ -1,11 +1,9 @@
 """The entry of an explanation method. The dashboard's controls, the command line, the contract test and the
 documentation's table read it."""
 
-import hashlib
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -91,12 +89,15 @@ class Method:
         """Whether `register_method` made it."""
         return not isinstance(self.function, str)
 
-    @property
+    @cached_property
     def code(self) -> str:
-        """A hash of the source of a function from outside, or of its bytecode where there is no source: what
-        was measured of other code under the same name is not of this method. '' of built-in methods. Code
-        that the function calls is not part of it."""
-        return "" if isinstance(self.function, str) else code_of(self.function)
+        """A hash of what a function from outside does (`own_code`), as it was registered: what was measured
+        of other code under the same name is not of this method. '' of built-in methods."""
+        if isinstance(self.function, str):
+            return ""
+        from explain.methods.own_code import code_of
+
+        return code_of(self.function)
 
     @property
     def in_runs(self) -> bool:
@@ -162,17 +163,3 @@ def table(methods: Iterable[Method]) -> str:
             f"{m.cost} | {m.citation} |"
         )
     return "\n".join(rows)
-
-
-def code_of(function: Callable[..., Any]) -> str:
-    """12 hexadecimal digits that change with the code of a function, or of the class of a callable object."""
-    plain: Any = function
-    while isinstance(plain, partial):
-        plain = plain.func
-    plain = plain if inspect.isroutine(plain) else type(plain)
-    try:
-        text = inspect.getsource(plain)
-    except (OSError, TypeError):  # typed into a console, or compiled
-        code = getattr(plain, "__code__", None)
-        text = repr((code.co_code, code.co_consts, code.co_names)) if code else repr(plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
