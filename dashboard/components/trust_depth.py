@@ -36,11 +36,19 @@ def over_depth(run: RunData, commands: bool, live: bool) -> Markup:
         '<p class="vt-advice">{advice}</p>{next}{table}</details>',
         layers=counted(len(depth.layers), "layer"),
         images=counted(depth.images, "image"),
-        best="" if depth.best is None else f", best at {layer_label(depth.best.layer)}",
+        best=_where(depth),
         advice=advice(depth),
         next=_next(run, depth, commands, live),
         table=table(heads, join(map(_row, depth.bars))),
     )
+
+
+def _where(depth: Depth) -> str:
+    """The best layer; where the run's own may be as good, the one with the largest mean."""
+    if depth.best is None:
+        return ""
+    best = depth.advised is not None or depth.best.layer == depth.own
+    return f", {'best' if best else 'largest mean'} at {layer_label(depth.best.layer)}"
 
 
 def _row(bar: LayerBar) -> Markup:

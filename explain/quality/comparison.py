@@ -13,6 +13,9 @@ from explain.analysis.significance import holm, rank_difference, signed_rank
 LEVEL, FEWEST = 0.05, 10
 """Largest adjusted p of a difference that counts, and the fewest images of a conclusion."""
 
+EQUAL = 1e-6
+"""Values that differ by less, as a fraction of the largest, are the same up to rounding."""
+
 Outcome = Literal["better", "not better", "worse", "too few images"]
 
 
@@ -71,9 +74,10 @@ def _against_best(values: np.ndarray, controls: Mapping[str, np.ndarray]) -> tup
         unknown = dict.fromkeys(("wins", "ranks"), float("nan"))
         return empty | unknown | {"images": 0, "interval": (float("nan"),) * 2}, float("nan")
     own, *others = table
+    most = float(np.abs(table).max())
     means = {name: float(other.mean()) for name, other in zip(controls, others, strict=True)}
     best = max(means, key=means.__getitem__)
-    difference = own - others[list(means).index(best)]
+    difference = without_rounding(own - others[list(means).index(best)], most)
     fields: dict[str, Any] = {
         "images": n,
         "mean": float(own.mean()),
@@ -85,6 +89,17 @@ def _against_best(values: np.ndarray, controls: Mapping[str, np.ndarray]) -> tup
         "ranks": rank_difference(difference),
     }
     return fields, signed_rank(difference) if n >= FEWEST else float("nan")
+
+
+def without_rounding(differences: np.ndarray, most: float) -> np.ndarray:
+    """Differences of values of which `most` is the largest magnitude, zero where they are rounding."""
+    return np.where(np.abs(differences) <= EQUAL * most, 0.0, differences)
+
+
+def same_way(differences: np.ndarray) -> bool:
+    """Whether mean and ranks of differences (n,) point the same way. Where few images differ much and most
+    the other way they do not, and p says nothing of the mean."""
+    return float(differences.mean()) * rank_difference(differences) > 0
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:

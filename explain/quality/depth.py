@@ -10,7 +10,7 @@ import numpy as np
 from explain.analysis.chance import FEW_IMAGES
 from explain.analysis.significance import holm, signed_rank
 from explain.formatting import layer_label
-from explain.quality.comparison import FEWEST, LEVEL
+from explain.quality.comparison import FEWEST, LEVEL, same_way, without_rounding
 from explain.quality.verdict import BELIEVED, FIGURES, Trust, Verdict
 
 DIGITS = 3
@@ -98,13 +98,20 @@ class Depth:
         """For each other layer p of the paired differences between its best method and that of the run's own
         layer, over the images that both have (F. Wilcoxon, 1945), adjusted over the layers (S. Holm, 1979);
         empty where the own layer was not measured."""
+        found = self._differences
+        adjusted = holm(np.array([signed_rank(d) if len(d) >= FEWEST else np.nan for d in found.values()]))
+        return {layer: float(p) for layer, p in zip(found, adjusted, strict=True)}
+
+    @cached_property
+    def _differences(self) -> dict[str, np.ndarray]:
+        """Of the best methods of each other layer and of the run's own, on the images of both."""
         own = next((t for t in self.layers if t.layer == self.own), None)
-        others = [t for t in self.layers if t.layer != self.own]
-        if own is None or not others:
-            return {}
-        found = [_paired(own, other, self.figure) for other in others]
-        adjusted = holm(np.array([signed_rank(d) if len(d) >= FEWEST else np.nan for d in found]))
-        return {t.layer: float(p) for t, p in zip(others, adjusted, strict=True)}
+        others = [t for t in self.layers if t.layer != self.own and own is not None]
+        return {t.layer: _paired(own, t, self.figure) for t in others if own is not None}
+
+    def contrary(self, layer: str) -> bool:
+        """Whether most images say the contrary of the means of this layer and the run's own."""
+        return not same_way(self._differences[layer])
 
     @property
     def advised(self) -> Trust | None:
@@ -113,15 +120,17 @@ class Depth:
         own = next((t for t in self.layers if t.layer == self.own), None)
         if self.best is None or self.best.layer == self.own:
             return None
-        if own is None or own.recommended is None or self.p_of_own[self.best.layer] < LEVEL:
+        if own is None or own.recommended is None:
             return self.best
-        return None
+        layer = self.best.layer
+        return self.best if self.p_of_own[layer] < LEVEL and not self.contrary(layer) else None
 
 
 def _paired(own: Trust, other: Trust, figure: str) -> np.ndarray:
     """Differences of the best methods, other minus own, on the images of both."""
-    best = [t.values(figure)[t.verdicts[0].method, ""] for t in (own, other)]
-    return np.asarray((best[1] - best[0]).dropna())
+    mine, theirs = (t.values(figure)[t.verdicts[0].method, ""] for t in (own, other))
+    most = float(np.nanmax([mine.abs().max(), theirs.abs().max(), 0.0]))
+    return without_rounding(np.asarray((theirs - mine).dropna()), most)
 
 
 def not_recommended(what: str, reason: str) -> str:
@@ -150,8 +159,8 @@ def advice(depth: Depth) -> str:
         if depth.best.layer == depth.own:
             return f"No layer is better than the run's own, {layer_label(depth.own)}."
         return (
-            f"The run's own layer, {layer_label(depth.own)}, is as good as {layer_label(depth.best.layer)} "
-            f"({_difference(depth, depth.best)})."
+            f"The run's own layer, {layer_label(depth.own)}, may be as good as "
+            f"{layer_label(depth.best.layer)} ({_difference(depth, depth.best, own_first=True)})."
         )
     best = depth.advised.verdicts[0]
     text = f"Use --layer {depth.advised.layer} for the next run: {best.title} there {best.text}"
@@ -163,9 +172,11 @@ def advice(depth: Depth) -> str:
     return f"{text}{said} ({_difference(depth, depth.advised)})."
 
 
-def _difference(depth: Depth, layer: Trust) -> str:
+def _difference(depth: Depth, layer: Trust, own_first: bool = False) -> str:
+    """The figures of a layer and of the run's own."""
     own = next(t for t in depth.layers if t.layer == depth.own)
-    means = [t.verdicts[0].decisive.mean for t in (layer, own)]
+    means = [t.verdicts[0].decisive.mean for t in ((own, layer) if own_first else (layer, own))]
     p = depth.p_of_own[layer.layer]
     told = "too few images" if np.isnan(p) else f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    told += ", most images the other way" if p < LEVEL and depth.contrary(layer.layer) else ""
     return f"{FIGURES[depth.figure].title} {means[0]:.3f} against {means[1]:.3f}, {told}"

@@ -10,15 +10,15 @@ import pandas as pd
 from explain.analysis.significance import signed_rank
 from explain.formatting import layer_label
 from explain.methods import registry
-from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare
+from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare, same_way, without_rounding
 from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.store import TrustStore
 from models.counts import be, counted
 
 SAME = 0.95
 """Mean rank correlation with a control from which on a method's maps are that control."""
-FASTER = 1.5
-"""From this factor on another method that is as good is called the faster one."""
+FASTER = 2.0
+"""From this factor on another method that may be as good, of other passes, is called the faster one."""
 SHORT = {
     "center": "the center",
     "noise": "smooth noise",
@@ -168,7 +168,7 @@ class Trust:
         found = []
         for method in dict.fromkeys(own["method"]):
             mine = own[own["method"] == method]
-            alike = {c: float(mine[f"like.{c}"].mean()) for c in SHORT if f"like.{c}" in mine}
+            alike = {c: _likeness(mine[f"like.{c}"]) for c in SHORT if f"like.{c}" in mine}
             figures = {figure: by_method[method] for figure, by_method in compared.items()}
             extra = float(mine["agreement"].mean()), float(mine["seconds"].mean())
             found.append(Verdict(method, _title(method), figures, alike, *extra))
@@ -200,17 +200,25 @@ class Trust:
 
     @property
     def as_good(self) -> list[Verdict]:
-        """Others that pass and are not told apart from the recommended one (Wilcoxon's test of the paired
-        differences, p above `LEVEL`)."""
+        """Others that pass and are not told apart from the recommended one: by Wilcoxon's test of the paired
+        differences p is above `LEVEL`, or most images say the contrary of the mean."""
         if self.recommended is None:
             return []
-        table = self.values(self.decides)
-        best = table[self.recommended.method, ""]
-        return [
-            v
-            for v in self.verdicts[1:]
-            if v.passes and signed_rank((best - table[v.method, ""]).dropna().to_numpy()) > LEVEL
-        ]
+        table, best = self.values(self.decides), self.recommended.method
+        return [v for v in self.verdicts[1:] if v.passes and not _differ(table[[(best, ""), (v.method, "")]])]
+
+
+def _likeness(correlations: pd.Series) -> float:
+    """Mean over images; NaN where half of the maps have no order, so that they are like nothing."""
+    known = correlations.notna().sum()
+    return float(correlations.mean()) if 2 * known >= len(correlations) else float("nan")
+
+
+def _differ(pair: pd.DataFrame) -> bool:
+    """Whether the first of two methods is better, by their values (images, 2)."""
+    values = pair.dropna().to_numpy()
+    difference = without_rounding(values[:, 0] - values[:, 1], float(np.abs(values).max(initial=0.0)))
+    return bool(len(difference)) and signed_rank(difference) <= LEVEL and same_way(difference)
 
 
 def _title(method: str) -> str:
@@ -239,11 +247,17 @@ def recommendation(trust: Trust) -> str:
     text = f"Read {best.title}{where}: it {best.text}, {_against(best)}."
     if equal := trust.as_good:
         cheapest = min([best, *equal], key=lambda v: v.seconds)
-        named = _listed([v.title for v in equal])
-        text += f" {named} {'is' if len(equal) == 1 else 'are'} as good"
-        faster = FASTER * cheapest.seconds < best.seconds
-        text += "." if not faster else " and faster." if len(equal) == 1 else f"; {cheapest.title} is faster."
+        text += f" {_listed([v.title for v in equal])} may be as good"
+        text += f"; {cheapest.title} is faster." if _faster(cheapest, best) else "."
     return text
+
+
+def _faster(one: Verdict, other: Verdict) -> bool:
+    """Methods that make the same passes are equally fast, whatever one measurement of each says."""
+    costs = [
+        registry.METHODS[v.method].cost if v.method in registry.METHODS else v.method for v in (one, other)
+    ]
+    return costs[0] != costs[1] and FASTER * one.seconds < other.seconds
 
 
 def _has_layer(method: str) -> bool:
