@@ -11,6 +11,7 @@ import pandas as pd
 from explain.quality.comparison import Comparison, compare
 from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.store import DescriptionStore, description_stores
+from explain.quality.tables import images_of, together
 from explain.quality.verdict import MATCHES, SHORT, Trust, Verdict
 from explain.run.reader import RunData
 from models.counts import be, counted
@@ -70,14 +71,15 @@ class Description:
 
     @classmethod
     def of(cls, trust: Trust, stores: Sequence[DescriptionStore]) -> "Description":
-        """Of the methods and images of `trust`; `stores`: one for each figure that was measured."""
+        """Of the methods and images of `trust`; `stores`: one for each figure that was measured. Methods
+        stand beside each other on the same images: one that lacks too many has no figure."""
         made, methods = cls(trust.verdicts), [v.method for v in trust.verdicts]
         for store in stores:
             rows = store.rows()
             known = rows["method"].isin(methods)
             if store.settings.figure == "maps":
                 known &= rows["id"].isin(trust.rows["id"])
-            made = replace(made, **{store.settings.figure: rows[known]})
+            made = replace(made, **{store.settings.figure: _shared(rows[known])})
         return made
 
     @classmethod
@@ -144,6 +146,16 @@ class Description:
         figures = {figure: _compared(rows.assign(value=v), methods) for figure, v in values.items()}
         area = rows.drop_duplicates("id")[f"area:{name}"].mean()
         return Region(name, int(rows["id"].nunique()), float(area), figures)
+
+
+def _shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the images that were measured with all methods that can stand in one table."""
+    images = images_of(rows)
+    if not images:
+        return rows
+    methods = next(together(images))
+    common = set[str]().union(images[methods[0]]).intersection(*(images[m] for m in methods))
+    return rows[rows["method"].isin(methods) & rows["id"].isin(common)]
 
 
 def _mean(rows: pd.DataFrame, column: str) -> float:

@@ -21,7 +21,7 @@ from explain.run.reader import RunData
 KEPT = 16  # runs
 State = Literal["passes", "does not pass", "unknown"]
 Stamp = tuple[tuple[str, int, int], ...]
-Weakness = tuple[bool, bool, bool, bool, int]
+Weakness = tuple[bool, bool, bool, bool, bool, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,8 @@ def stamp_of_folder(folder: Path) -> Stamp:
 def known(run: RunData) -> Known | None:
     """What was measured of the run's methods: at the run's own layer, otherwise at another one; of several
     measurements one with the figure that decides, of enough images, of the label before the most probable
-    labels, with the usual curves, and of the most images. None where nothing was measured, or nothing of it
-    can be read."""
+    labels, with the usual curves, in the run's own precision, of the most images, and with the most figures.
+    None where nothing was measured, or nothing of it can be read."""
     return next((found for found in _ranked(run) if found.verdicts), None)
 
 
@@ -107,7 +107,7 @@ def _read(run: RunData) -> list[Known]:
         try:
             one = _of(store, run)
             if one.tables:
-                found.append((_weakness(one, target), one))
+                found.append((_weakness(one, target, run.manifest.request.precision), one))
         except Exception as error:  # files of other versions, and damaged ones: it is measured again
             name = type(error).__name__
             logging.getLogger("vitrine").warning("%s is left out (%s)", store.folder, name)
@@ -115,11 +115,12 @@ def _read(run: RunData) -> list[Known]:
     return [one for _, one in sorted(found, key=lambda f: (f[1].layer != layer, not f[1].verdicts, f[0]))]
 
 
-def _weakness(found: Known, target: str) -> Weakness:
+def _weakness(found: Known, target: str, precision: str) -> Weakness:
     """Why a measurement is not the one to show, the worst reason first; the smallest of several is shown."""
     decides = all(v.decided for v in found.tables[0].verdicts)
     few, other = found.images < FEWEST, found.settings.target != target
-    return not decides, few, other, found.settings.curves != CurveSettings(), -found.images
+    unusual, rounded = found.settings.curves != CurveSettings(), found.settings.precision != precision
+    return not decides, few, other, unusual, rounded, -found.images, -len(found.settings.kinds)
 
 
 def _of(store: TrustStore, run: RunData) -> Known:

@@ -15,12 +15,12 @@ import pyarrow as pa
 from explain.methods.registry import METHODS
 from explain.quality.settings import CurveSettings
 from explain.run.format import TRUST as FOLDER
-from explain.run.format import write_json
+from explain.run.format import read_request, write_json
 from explain.run.parquet import Damaged, read, write
 from models.errors import UserError
 from models.json_files import build, read_object
 
-KEY, CODE = ["id", "method", "variant"], "code"
+KEY, CODE, OF = ["id", "method", "variant"], "code", "of"
 ABOUT, DESCRIBED = "about.json", "description.json"
 """Settings of figures that decide; of figures that describe. A folder has one of them."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -85,7 +85,16 @@ class RowStore:
 
     @property
     def parts(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*.parquet"))
+        """Those of this run: none where the folder was copied from another one."""
+        return [] if self._of_other_run else sorted(self.folder.glob("part-*.parquet"))
+
+    @property
+    def _of_other_run(self) -> bool:
+        try:
+            about = read_object(self.folder / self.about)
+        except UNREADABLE:
+            return False
+        return not _is_of(about, self.folder.parents[1])
 
     def rows(self) -> pd.DataFrame:
         """All rows, the later one where two are of the same map; parts that are damaged are left out, and
@@ -109,10 +118,15 @@ class RowStore:
                 continue
 
     def begin(self) -> None:
-        """Make the folder and say what it holds. Raises UserError where it cannot be written."""
+        """Make the folder and say what it holds; what was copied from another run is removed. Raises
+        UserError where it cannot be written."""
         with self._writing():
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / self.about, asdict(self.settings))
+            if self._of_other_run:
+                for part in self.folder.glob("part-*.parquet"):
+                    part.unlink()
+            of = {OF: made_for(self.folder.parents[1])}
+            write_json(self.folder / self.about, asdict(self.settings) | of)
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
         """Keep further rows. Raises UserError where the folder cannot be written."""
@@ -133,6 +147,21 @@ class RowStore:
                 f"'{self.folder}' cannot be written ({error.strerror or error}): what is measured is kept in "
                 "the run folder."
             ) from error
+
+
+def made_for(run: Path) -> str:
+    """A hash of the network and the images of a run; '' where its request cannot be read."""
+    try:
+        request = read_request(run)
+    except (UserError, *UNREADABLE):
+        return ""
+    text = json.dumps([request.weights_hash, request.code, request.preprocessing, request.data_fingerprint])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _is_of(about: dict[str, Any], run: Path) -> bool:
+    """Whether figures are those of this run. Those of earlier versions do not say it."""
+    return about.get(OF, "") in ("", made_for(run))
 
 
 def code_column(method: str) -> dict[str, str]:
@@ -182,6 +211,8 @@ def stores(run: Path) -> list[TrustStore]:
     for about in _newest_first(run, ABOUT):
         try:
             raw = read_object(about)
+            if not _is_of(raw, run):
+                continue
             curves = build(CurveSettings, raw.pop("curves"))
             found.append(TrustStore(about.parent, build(TrustSettings, raw, curves=curves)))
         except UNREADABLE:
@@ -199,7 +230,9 @@ def description_stores(run: Path) -> list[DescriptionStore]:
     found = []
     for about in _newest_first(run, DESCRIBED):
         try:
-            found.append(DescriptionStore(about.parent, build(DescriptionSettings, read_object(about))))
+            raw = read_object(about)
+            if _is_of(raw, run):
+                found.append(DescriptionStore(about.parent, build(DescriptionSettings, raw)))
         except UNREADABLE:
             continue
     return found

@@ -24,7 +24,7 @@ def tables(store: TrustStore, own: Sequence[str]) -> list[Trust]:
     from the run's."""
     rows = store.rows()
     images = images_of(rows)
-    groups = list(_together({m: images[m] for m in own if m in images}))
+    groups = list(together({m: images[m] for m in own if m in images}))
     others = {m: ids for m, ids in images.items() if m not in own}
     made = []
     for methods in groups:
@@ -32,7 +32,7 @@ def tables(store: TrustStore, own: Sequence[str]) -> list[Trust]:
         joining = [m for m, ids in others.items() if common <= ids]
         others = {m: ids for m, ids in others.items() if m not in joining}
         made.append([*methods, *joining])
-    found = [Trust.among(store.settings.layer, rows, methods) for methods in (*made, *_together(others))]
+    found = [Trust.among(store.settings.layer, rows, methods) for methods in (*made, *together(others))]
     return [trust for trust in found if trust.verdicts]
 
 
@@ -53,7 +53,7 @@ def size_text(trust: Trust, alone: bool = True) -> str:
     return images if alone else f"{images} ({', '.join(v.title for v in trust.verdicts)})"
 
 
-def _together(images: Images) -> Iterator[list[str]]:
+def together(images: Images) -> Iterator[list[str]]:
     """Groups of methods, the one with the most images first."""
     left = sorted(images, key=lambda method: -len(images[method]))
     while left:
