@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor, nn
 
+import vitrine
 from explain.quality.description import Description
 from explain.quality.known import known
-from explain.quality.store import DescriptionSettings, DescriptionStore, TrustStore, stores
+from explain.quality.measure import Measurement
+from explain.quality.settings import CurveSettings
+from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore, stores
 from explain.quality.tables import tables
 from explain.run.format import REQUEST, TRUST
 from explain.run.reader import RunData
+from models.classifier import Classifier
 from tests.measured import BETTER, SAME, above_chance, keep
 
 
@@ -101,3 +107,28 @@ def test_a_method_of_too_few_of_the_images_is_not_described(small_run: RunData) 
     assert found.images["maps"] == 16
     assert [(d.method, d.entropy) for d in found.methods] == [("grad_cam", np.mean(np.arange(16)))]
     assert not pd.isna(found.methods[0].gini)
+
+
+def test_maps_that_are_not_finite_are_left_out(tiny: Classifier, small_run: RunData) -> None:
+    """Of a method from outside: the other methods keep all images."""
+
+    def mine(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        maps = x.mean(1)
+        red = x[:, 0].mean((1, 2)) > x[:, 1].mean((1, 2))
+        return torch.where(red[:, None, None], maps, torch.nan)
+
+    vitrine.register_method("mine", mine)
+    try:
+        settings = TrustSettings(
+            small_run.manifest.request.layer, CurveSettings(4, 2), ("insertion", "deletion")
+        )
+        store = TrustStore.of(small_run.folder, settings)
+        methods = ["grad_cam", "mine"]
+        list(Measurement(tiny, small_run, methods, range(18), store).steps())
+        [trust] = tables(store, methods)
+    finally:
+        vitrine.unregister_method("mine")
+    table = store.rows().query("method == 'mine'").pivot(index="id", columns="variant", values="insertion")
+    assert 0 < table[""].notna().sum() < 18
+    known = int(table[["", "other_image", "random_network"]].notna().all(axis=1).sum())
+    assert {v.method: v.decisive.images for v in trust.verdicts} == {"grad_cam": 18, "mine": known}

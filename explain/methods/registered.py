@@ -13,12 +13,26 @@ from explain.network.model_state import restored
 from models.errors import UserError
 
 
+class NotFinite(UserError):
+    """`maps` (N, h, w): all of them, those among them that are not finite."""
+
+    def __init__(self, title: str, maps: Tensor):
+        self.maps = maps
+        bad = (~maps.flatten(1).isfinite().all(1)).nonzero()[:, 0] + 1
+        which = f" {bad[0]} of {len(maps)}" if len(bad) == 1 else f"s {', '.join(map(str, bad[:5].tolist()))}"
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        super().__init__(
+            f"{title} returned numbers that are not finite for image{which}{more}: check divisions by zero "
+            "in the method."
+        )
+
+
 def checked(title: str, function: Callable[..., Any], inputs: MethodInputs, **parameters: Any) -> Tensor:
     """Maps (N, h, w) of `function(model, x, target, **parameters)`, as float32 and without a graph.
 
     The function gets the model in eval mode, a copy of the images (N, C, H, W), and the class of each image
-    (N,), on the images' device; gradients are enabled. Raises UserError for an answer of another shape, for
-    numbers that are not finite, and for a difference of two classes.
+    (N,), on the images' device; gradients are enabled. Raises UserError for an answer of another shape and
+    for a difference of two classes, and `NotFinite`.
     """
     if inputs.target.contrast_class is not None:
         raise UserError(f"{title} explains one class: leave the contrast class out.")
@@ -37,8 +51,9 @@ def checked(title: str, function: Callable[..., Any], inputs: MethodInputs, **pa
             f"{title} returned {got}: a method returns a tensor (N, h, w), one for each of "
             f"{counted(n, 'image')}."
         )
-    if answer.is_complex() or not bool(answer.isfinite().all()):
-        raise UserError(
-            f"{title} returned numbers that are not finite: check divisions by zero in the method."
-        )
-    return answer.detach().float()
+    if answer.is_complex():
+        raise UserError(f"{title} returned complex numbers: a method returns real ones.")
+    maps = answer.detach().float()
+    if not bool(maps.isfinite().all()):
+        raise NotFinite(title, maps)
+    return maps

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from explain.methods.compute import compute_maps
 from explain.methods.inputs import Passes
+from explain.methods.registered import NotFinite
 from explain.methods.registry import get
 from explain.methods.request import MapRequest
 from explain.network.fused import fused_copy
@@ -219,13 +220,20 @@ class Measurement:
         for method in self.methods:
             began = time.perf_counter()
             own = Passes(model, x, settings.precision) if timed else passes
-            made = compute_maps(model, x, MapRequest(method, settings.layer, target), passes=own).maps
+            made = self._made(own, MapRequest(method, settings.layer, target))
             found.append(on_cells(made, grid_of(x, settings.curves.cells)))
             spread.append(spread_of(made))
             if timed:
                 self.seconds[method] = (time.perf_counter() - began) / len(x)
             yield
         return torch.stack(found), torch.stack(spread)
+
+    def _made(self, passes: Passes, request: MapRequest) -> Tensor:
+        """Maps (N, h, w). Those of a method from outside that are not finite have no figures."""
+        try:
+            return compute_maps(passes.model, passes.x, request, passes=passes).maps
+        except NotFinite as error:
+            return error.maps
 
     def _beside(self, row: int, x: Tensor, maps: CellMaps, neighbor: CellMaps | None) -> Rows:
         """The rows of one image that need no passes."""
