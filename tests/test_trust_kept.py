@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import vitrine
 from explain.quality.description import Description
+from explain.quality.kept import Kept, Quantity
 from explain.quality.known import known
 from explain.quality.measure import Measurement
 from explain.quality.settings import CurveSettings
@@ -132,3 +133,18 @@ def test_maps_that_are_not_finite_are_left_out(tiny: Classifier, small_run: RunD
     assert 0 < table[""].notna().sum() < 18
     known = int(table[["", "other_image", "random_network"]].notna().all(axis=1).sum())
     assert {v.method: v.decisive.images for v in trust.verdicts} == {"grad_cam": 18, "mine": known}
+
+
+@pytest.mark.parametrize(
+    ("center", "noise", "said"),
+    [
+        (0.30, 0.50, ": less than both"),
+        (0.30, 0.10, ": less than the center"),
+        (0.10, 0.30, ": less than noise"),
+        (0.2004, 0.2001, ""),
+        (0.10, 0.10, ""),
+    ],
+)
+def test_what_is_printed_alike_is_alike(center: float, noise: float, said: str) -> None:
+    kept = Kept(Quantity("fear"), whole=0.8, own=0.2, center=center, noise=noise, blurred=0.05)
+    assert kept.text.partition(")")[2] == said

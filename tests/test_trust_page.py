@@ -150,7 +150,7 @@ def test_the_line_in_every_state(small_run: RunData) -> None:
     assert '<span class="vt-negative">no better than the center</span>' in html
     assert line_of(html) == "Grad-CAM: no better than the center"
     assert "insertion − deletion: 0.400, the center 0.400" in html
-    assert f"at {small_run.manifest.request.layer}, 12 images" in html
+    assert f"at layer {small_run.manifest.request.layer}, 12 images" in html
     assert "<button" not in html
     html = trust_line(small_run, "layer_cam", "")
     assert '<span class="vt-positive">beats its best control on 100 % of images</span>' in html

@@ -17,7 +17,8 @@ from explain.run.reader import RunData
 MEASURE, STOP = "measure", "stop"
 """Actions of the line."""
 NOT_YET = "Not measured yet. Do these maps say more than a spot in the center?"
-CONTROL = "A control is a map that knows nothing of what the network has learned, as a spot in the center."
+CONTROL = "A control is a map that does not know what the network sees in the image, as a spot in the center."
+FAILED = "Do not conclude from where these maps are strong: another method or layer may say more."
 KIND = {"passes": "vt-positive", "does not pass": "vt-negative", "unknown": ""}
 Offer = Literal["button", "command", ""]
 
@@ -75,7 +76,8 @@ def _figures(run: RunData, verdict: Verdict) -> Markup:
     name = BELIEVED if BELIEVED in verdict.figures else next(iter(verdict.figures))
     control = SHORT.get(found.best, found.best)
     means = f"{found.mean:.3f}, {control} {found.means[found.best]:.3f}" if found.images else "not known"
-    where = f"at {layer_label(run.manifest.request.layer)}, " if run.manifest.request.layer else ""
+    layer = run.manifest.request.layer
+    where = f"at {'' if ',' in layer else 'layer '}{layer_label(layer)}, " if layer else ""
     where += f"for {target_name(run)}, " if run.numbers else ""
     if target_name(run) and (measured := known(run)) is not None and not measured.settings.target:
         where += "for the most probable label of each image, "
@@ -87,7 +89,7 @@ def _figures(run: RunData, verdict: Verdict) -> Markup:
         found.images,
         figure.title,
         means,
-        CONTROL,
+        CONTROL if verdict.passes or found.outcome == "too few images" else f"{CONTROL} {FAILED}",
     )
 
 

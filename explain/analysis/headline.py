@@ -114,5 +114,5 @@ def _border(run: RunData, method: str) -> Figure:
     if not may_say_of(run, method):
         meaning = f"{meaning}; {wrong} of wrong, {right} of correct images"
         return Figure(name, "–", said_of(run, method), meaning=meaning)
-    note = f"of wrong, {right} of correct images; maps: {verdict_text(run, method)}"
+    note = f"of wrong, {right} of correct images; {run.title(method)}: {verdict_text(run, method)}"
     return Figure(name, wrong, note, meaning=meaning)

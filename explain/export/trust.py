@@ -141,14 +141,16 @@ def _row(verdict: "Verdict", figure: str, images: int, controls: list[tuple[str,
 
 
 def trust_table(trust: "Trust") -> "pd.DataFrame":
-    """One row a method and figure: its mean, those of its controls, and the comparison with the best one."""
+    """One row a method and figure: its mean, those of its controls, and the comparison with the best one. The
+    verdict is that of the figure that decides."""
     import pandas as pd
 
     rows = []
     for verdict in trust.verdicts:
         for name, found in verdict.figures.items():
             row = {"method": verdict.method, "figure": name, "layer": trust.layer} | _compared(found)
-            rows.append(row | {"seconds": verdict.seconds, "verdict": verdict.text})
+            decides = name == trust.decides
+            rows.append(row | {"seconds": verdict.seconds, "verdict": verdict.text if decides else ""})
     return pd.DataFrame(rows)
 
 

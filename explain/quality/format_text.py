@@ -40,6 +40,7 @@ def format_trust(
         lines += ["", *wrapped(f"{figure.title}: {figure.meaning}"), _figures(trust, name)]
         lines += ["", _controls(trust.verdicts, name)]
     if trust.verdicts:
+        lines += ["", adjusted(len(trust.verdicts))] if len(trust.verdicts) > 1 else []
         lines += ["", _likenesses(trust.verdicts)]
         for table in tables:
             said = ": ".join(filter(None, [table.title, table.meaning]))
@@ -47,6 +48,11 @@ def format_trust(
             lines += [columns(table.rows, table.right)] if table.rows else []
         lines += ["", _verdicts(trust.verdicts)]
     return "\n".join([*lines, "", *wrapped(conclusion or recommendation(trust))])
+
+
+def adjusted(methods: int) -> str:
+    """How p and the intervals of a table of several methods were computed."""
+    return f"p is adjusted for {methods} methods, the intervals are not: the two may say different things."
 
 
 def wrapped(text: str) -> list[str]:

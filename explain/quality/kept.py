@@ -78,12 +78,11 @@ class Kept:
     def _fraction(self, score: float) -> float:
         return score / self.whole if self.whole > 0 and not self.quantity.numbers else float("nan")
 
-    @property
-    def _beaten_by(self) -> str:
-        """Which controls keep more than the map, in words; '' where none does."""
-        more = [
-            name for name, score in (("the center", self.center), ("noise", self.noise)) if score > self.own
-        ]
+    def _beaten_by(self, own: str, center: str, noise: str) -> str:
+        """Which controls keep more than the map, in words; '' where none does. Given are the scores as they
+        are printed: what is printed alike is alike."""
+        scores = ("the center", self.center, center), ("noise", self.noise, noise)
+        more = [name for name, score, text in scores if score > self.own and text != own]
         return ": less than both" if len(more) == 2 else f": less than {more[0]}" if more else ""
 
     @property
@@ -95,12 +94,12 @@ class Kept:
             own, center, noise = map(percent, fractions)
             return (
                 f"top {percent(TOP)} of the map keep {own} of {self.quantity.short} (center {center}, "
-                f"noise {noise}){self._beaten_by}"
+                f"noise {noise}){self._beaten_by(own, center, noise)}"
             )
         own, whole, center, noise = map(self.quantity.value, (self.own, self.whole, self.center, self.noise))
         return (
             f"top tenth of the map alone: {self.quantity.short} is {own} (whole image {whole}, center "
-            f"{center}, noise {noise}){self._beaten_by}"
+            f"{center}, noise {noise}){self._beaten_by(own, center, noise)}"
         )
 
     @property

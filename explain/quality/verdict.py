@@ -226,6 +226,12 @@ def _title(method: str) -> str:
     return registry.METHODS[method].title if method in registry.METHODS else method
 
 
+NOTHING_SHOWN = (
+    "Nothing shows that these maps say more than that control. Measure other methods (--methods), other "
+    "layers (--layers all), or more images (--images)."
+)
+
+
 def recommendation(trust: Trust) -> str:
     """Which method to read, in one or two sentences."""
     if not trust.verdicts:
@@ -243,7 +249,7 @@ def recommendation(trust: Trust) -> str:
         text = f"No method beats its controls{where}: {best.title} {_against(best)}"
         if best.decisive.difference > 0 and not best.control and not best.flat:
             return f"{text}, which may be chance (p {best.decisive.p:.3f}); measure more images to tell."
-        return f"{text}. Where these maps are strong says no more about the network than that control does."
+        return f"{text}. {NOTHING_SHOWN}"
     text = f"Read {best.title}{where}: it {best.text}, {_against(best)}."
     if equal := trust.as_good:
         cheapest = min([best, *equal], key=lambda v: v.seconds)
