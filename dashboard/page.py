@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from dashboard.error_boundary import message_text, one_line
 from dashboard.server import one_app as one_app
+from dashboard.server import signatures as signatures
 from dashboard.server.connections import limited
 from dashboard.server.uploads import only_uploads
 from explain.formatting import counted

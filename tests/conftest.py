@@ -49,6 +49,7 @@ from models.preprocessing import Preprocessing
 from models.training.progress import Progress
 from tests.chromium import FLAGS, executable
 from tests.forked import Forked
+from tests.weights import quick_weights, two_layers
 
 settings.register_profile(
     "vitrine",
@@ -199,6 +200,13 @@ def narrow_salnet(monkeypatch: pytest.MonkeyPatch) -> None:
     """`salnet-half` with an eighth of its channels: all of its layers, maps and losses, in a fraction of the
     time."""
     monkeypatch.setattr("models.gaze.model.HALF", (6, 16, 32, 32, 32, 16, 8, 2, 1))
+
+
+@pytest.fixture
+def random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large networks get theirs in a tenth of the time, and vision transformers have two layers: for tests of
+    networks as they are built."""
+    quick_weights(monkeypatch), two_layers(monkeypatch)
 
 
 @pytest.fixture(scope="module")

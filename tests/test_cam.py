@@ -16,6 +16,7 @@ from tests.reference import PEERS, raw_references
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["mobilenet_v2", "resnet50"])
+@pytest.mark.usefixtures("random_weights")
 def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest) -> None:
     """To 1e-4 relative, for predicted and other classes; on trained weights where they are at hand."""
     from models.registry import load, spec

@@ -74,11 +74,11 @@ def test_a_run_is_measured_against_corrected_labels(tmp_path: Path) -> None:
     words = [
         "run",
         "--model",
-        "fer_vgg:toon_faces",
+        "tiny_conv:toon_studios",
         "--data",
-        "toon_faces",
+        "toon_studios",
         "--limit",
-        64,
+        32,
         "--methods",
         "layer_cam",
     ]

@@ -179,6 +179,7 @@ HEADS = [
         for one in HEADS
     ],
 )
+@pytest.mark.usefixtures("random_weights")
 def test_heads_follow_the_file(name: str, place: str, head: nn.Module, tmp_path: Path) -> None:
     model = changed(name, place, head)
     side = 224 if name.startswith("vit") else 64
@@ -198,6 +199,7 @@ def test_what_lies_between_two_layers_is_not_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("random_weights")
 def test_auxiliary_heads_keep_their_outputs(tmp_path: Path) -> None:
     from torchvision.models import googlenet
 
@@ -213,6 +215,7 @@ def test_auxiliary_heads_keep_their_outputs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("random_weights")
 def test_input_channels_follow_the_file(tmp_path: Path) -> None:
     from models.preprocessing_options import PreprocessingOptions
 
@@ -228,7 +231,9 @@ def test_input_channels_follow_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_nearest_of_the_family_is_named(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("random_weights")
+def test_the_nearest_of_the_family_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.sources.nearest.MOST", 20)
     for typed, held in (("resnet18", "resnet34"), ("timm:resnet18", "timm:resnet34")):
         torch.save(registry.spec(held).build(7).state_dict(), tmp_path / "net.pth")
         with pytest.raises(UserError, match=f"keys and shapes fit {held}: use --model {held}"):

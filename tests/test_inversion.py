@@ -94,6 +94,7 @@ def folder(network: Classifier, parts: Parts, tmp_path_factory: pytest.TempPathF
         ("classifier.6", (1000,), 128),
     ],
 )
+@pytest.mark.usefixtures("random_weights")
 def test_the_published_decoders_of_alexnet(layer: str, shape: tuple[int, ...], grid: int) -> None:
     """conv2, conv5, fc6 and fc8 of AlexNet at 227 × 227, with random weights."""
     model = alexnet(weights=None).eval()
@@ -311,10 +312,10 @@ def test_the_commands(photos: Path, tmp_path: Path) -> None:
     code, text = told(
         "train",
         "--model",
-        "fer_vgg:toon_faces",
+        "tiny_conv:toon_studios",
         *data,
         "--layers",
-        "features.37,head",
+        "features.14,head",
         "--width",
         "0.03",
         "--epochs",
@@ -327,28 +328,28 @@ def test_the_commands(photos: Path, tmp_path: Path) -> None:
     about = checkpoints.describe(out / "head.safetensors")
     assert (about["shape"], about["metrics"]["measured"]["images"]) == ([8], 24)
     code, text = told(
-        "measure", "--model", "fer_vgg:toon_faces", *data, "--split", "validation", "--decoders", str(out)
+        "measure", "--model", "tiny_conv:toon_studios", *data, "--split", "validation", "--decoders", str(out)
     )
     assert code == 0, text
-    assert text.index("features.37") < text.index("head")
+    assert text.index("features.14") < text.index("head")
     picture = str(photos / "test" / "spot" / "0.png")
     code, text = told(
         "image",
         picture,
         "--model",
-        "fer_vgg:toon_faces",
+        "tiny_conv:toon_studios",
         "--decoders",
         str(out),
         "--out",
         str(tmp_path / "one"),
     )
     assert code == 0, text
-    assert Image.open(tmp_path / "one" / "0.head.png").size == (128, 128)
+    assert Image.open(tmp_path / "one" / "0.head.png").size == (64, 64)
     code, text = told(
         "image",
         picture,
         "--model",
-        "fer_vgg:toon_faces",
+        "tiny_conv:toon_studios",
         "--layer",
         "features.5",
         "--steps",
@@ -358,6 +359,6 @@ def test_the_commands(photos: Path, tmp_path: Path) -> None:
     )
     assert code == 0, text
     assert (tmp_path / "two" / "0.features.5.png").exists()
-    code, text = told("measure", "--model", "fer_vgg:fer2013", *data, "--decoders", str(out))
+    code, text = told("measure", "--model", "tiny_conv:toon_studios_balanced", *data, "--decoders", str(out))
     assert code != 0
     assert "train a decoder for it" in text

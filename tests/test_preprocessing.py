@@ -218,7 +218,7 @@ def alive(model: torch.nn.Module) -> None:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        model.train()(torch.randn(6, 3, 299, 299))
+        model.train()(torch.randn(2, 3, 299, 299))
     model.eval()
 
 
@@ -227,6 +227,7 @@ def alive(model: torch.nn.Module) -> None:
     ("name", "auxiliary"),
     [("googlenet", True), ("googlenet", False), ("inception_v3", True), ("inception_v3", False)],
 )
+@pytest.mark.usefixtures("random_weights")
 def test_inception_and_googlenet_are_torchvisions(name: str, auxiliary: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     theirs = zoo.get_model(

@@ -27,7 +27,7 @@ from models.training.progress import Progress, predictions_file
 from models.training.recipe import Recipe, seeds_in
 from models.training.train import Training
 
-BASE = "fer_vgg:toon_faces"
+BASE, DEEP = "tiny_conv:toon_studios", "fer_vgg:toon_faces"
 pytestmark = pytest.mark.usefixtures("charts_not_drawn")
 QUICK = Recipe(epochs=3, batch_size=6, head_epochs=3)
 
@@ -89,6 +89,7 @@ def curves(out: Path) -> list[dict[str, str]]:
         "fer_mobilenet",
     ],
 )
+@pytest.mark.usefixtures("random_weights")
 def test_a_new_head_fits_every_base(name: str) -> None:
     entry = spec(name)
     base = entry.build(None).eval()
@@ -111,6 +112,7 @@ def test_a_new_head_fits_every_base(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("random_weights")
 def test_vgg_and_alexnet_are_pooled_globally() -> None:
     model = spec("vgg11").build(None)
     attach(model, "linear", 3, (224, 224))
@@ -209,7 +211,7 @@ def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
             unfreeze=3,
             label_smoothing=0.0,
         ),
-        BASE,
+        DEEP,
     )
     assert [row["step"] for row in curves(out)] == ["head"] * 2 + ["fine-tune"] * 2
     assert [int(row["epoch"]) for row in curves(out)] == [1, 2, 3, 4]
@@ -218,13 +220,13 @@ def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
     assert [s["step"] for s in about["steps"]] == steps
     # the last epoch is not always the best: look at the network itself
     training = Training(
-        BASE,
+        DEEP,
         None,
         parts,
         tmp_path / "b.safetensors",
         Recipe(recipe="finetune", epochs=1, head_epochs=1, batch_size=6, unfreeze=3),
     )
-    base = load(BASE).model.state_dict()
+    base = load(DEEP).model.state_dict()
     assert training.fit()
     made = training.keeper.model.state_dict()
     changed = {k for k in base if not k.startswith("head.") and not torch.equal(base[k], made[k])}
@@ -345,7 +347,7 @@ def test_valence_and_arousal_are_learned(tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=["image", "Valence", "Arousal", "split"]).to_csv(path, index=False)
     found = open_parts(str(path), task="affect")
     assert len(found.training) == 72
-    recipe = Recipe("features", head_epochs=80, patience=80, batch_size=24, learning_rate=1e-2, task="affect")
+    recipe = Recipe("features", head_epochs=30, patience=30, batch_size=24, learning_rate=2e-2, task="affect")
     assert Training(BASE, None, found, out, recipe).fit()
     metrics = measure(out, found)
     assert metrics["test"]["ccc"]["valence"] > 0.5

@@ -272,6 +272,7 @@ def test_components_of_large_maps(tiny: Classifier, x: torch.Tensor) -> None:
         ("timm:efficientnet_b0", (7, 7), None),
     ],
 )
+@pytest.mark.usefixtures("random_weights")
 def test_transformers_and_others(name: str, kind: tuple[int, int], layer: str | None) -> None:
     """The layer is found, tokens become maps by themselves, and the map depends on the class."""
     import timm

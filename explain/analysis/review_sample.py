@@ -80,9 +80,9 @@ def next_image(sample: Sample, answered: Sequence[int], ranking: pd.Series) -> S
     ones count as drawn when it reaches them."""
     done = set(answered)
     if len(done) % EVERY == EVERY - 1:
-        left = ranking[~ranking.index.isin(done)]
-        if len(left):
-            return sample.shown(int(left.idxmax()), SUSPICIOUS)
+        row = _most_suspicious(ranking, answered)
+        if row is not None:
+            return sample.shown(row, SUSPICIOUS)
     drawn = sample.drawn(done)
     open_ones = [h for h, size in enumerate(sample.sizes) if drawn[h] < size]
     if not open_ones:
@@ -90,6 +90,13 @@ def next_image(sample: Sample, answered: Sequence[int], ranking: pd.Series) -> S
     shares = SHARES if len(sample.orders) == len(SHARES) else (1,) * len(sample.orders)
     h = min(open_ones, key=lambda k: ((drawn[k] + 1) / shares[k], k))
     return sample.shown(int(sample.orders[h][drawn[h]]), SAMPLE)
+
+
+def _most_suspicious(ranking: pd.Series, answered: Sequence[int]) -> int | None:
+    """The row of the largest value, the first of equal ones, of those that are not answered."""
+    rows = ranking.index.to_numpy()  # pandas' own functions take ten times as long
+    left = ~np.isin(rows, np.asarray(answered, int))
+    return int(rows[np.nanargmax(np.where(left, ranking.to_numpy(float), np.nan))]) if left.any() else None
 
 
 def rows_by_id(ids: pd.Series) -> dict[str, int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -52,10 +52,30 @@ def difference(a: np.ndarray, b: np.ndarray, fewest: int = 5) -> Difference:
     means = float(a.mean()) if len(a) else float("nan"), float(b.mean()) if len(b) else float("nan")
     if min(len(a), len(b)) < fewest:
         return Difference(float("nan"), float("nan"), *means, len(a), len(b))
-    found = stats.mannwhitneyu(a, b)
-    return Difference(
-        float(2 * found.statistic / (len(a) * len(b)) - 1), float(found.pvalue), *means, len(a), len(b)
-    )
+    u, p = mann_whitney(a, b)
+    return Difference(2 * u / (len(a) * len(b)) - 1, p, *means, len(a), len(b))
+
+
+EXACT = 8
+"""Values in the smaller group up to which SciPy's test is exact, where no two are equal."""
+
+
+def mann_whitney(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """U of `a` and the two-sided p of the test of H. B. Mann, D. R. Whitney (1947) of finite values (n,) and
+    (m,), not empty. As `scipy.stats.mannwhitneyu`, in a fraction of its time."""
+    both = np.concatenate([a, b])
+    _, place, count = np.unique(both, return_inverse=True, return_counts=True)
+    if min(len(a), len(b)) <= EXACT and len(count) == len(both):
+        found = stats.mannwhitneyu(a, b)
+        return float(found.statistic), float(found.pvalue)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    n, pairs = len(both), len(a) * len(b)
+    u = float(ranks[: len(a)].sum()) - len(a) * (len(a) + 1) / 2
+    ties = float((count.astype(float) ** 3 - count).sum()) / (n * (n - 1))
+    spread = float(np.sqrt(pairs / 12 * (n + 1 - ties)))
+    if spread == 0:  # all are equal
+        return u, 1.0
+    return u, min(1.0, 2 * float(special.ndtr(-(max(u, pairs - u) - pairs / 2 - 0.5) / spread)))
 
 
 FEW = 13

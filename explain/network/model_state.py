@@ -12,15 +12,23 @@ from torch import nn
 def as_found(model: nn.Module) -> Iterator[None]:
     """Run in eval mode; afterwards every module's mode, and the global gradient mode, are what they were."""
     modes = [(module, module.training) for module in model.modules()]
+    plain = all(type(m).train is nn.Module.train and type(m).eval is nn.Module.eval for m, _ in modes)
     grad = torch.is_grad_enabled()
     try:
-        model.eval()  # also where every mode is right: modules of others drop there what they keep
+        if plain:
+            _set([(module, False) for module, _ in modes])
+        else:
+            model.eval()  # also where every mode is right: modules of others drop there what they keep
         yield
     finally:
         torch.set_grad_enabled(grad)
-        for module, mode in modes:
-            if module.training != mode:  # to set an attribute of a module is slow
-                module.training = mode
+        _set(modes)
+
+
+def _set(modes: list[tuple[nn.Module, bool]]) -> None:
+    for module, mode in modes:
+        if module.training != mode:  # to set an attribute of a module is slow
+            module.training = mode
 
 
 @contextmanager

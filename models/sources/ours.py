@@ -15,6 +15,7 @@ from models.shipped import shipped
 from models.sources.architecture import ArchitectureSource
 from models.sources.base import ModelSpec, Told
 from models.sources.parameters import from_file
+from models.sources.unfilled import unfilled
 
 OUTPUTS = 8  # of a network that is built for no data: the eight expressions
 
@@ -31,7 +32,8 @@ class OwnArchitectures(ArchitectureSource):
 
     def spec(self, name: str) -> ModelSpec:
         def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
-            return ARCHITECTURES[name](outputs or OUTPUTS)
+            with unfilled(keys):
+                return ARCHITECTURES[name](outputs or OUTPUTS)
 
         return ModelSpec(name, build, replace(UNIT, size=(ARCHITECTURES[name].side,) * 2))
 

@@ -14,6 +14,7 @@ from models.preprocessing import LETTERBOX, Preprocessing
 from models.sources.architecture import ArchitectureSource
 from models.sources.base import ModelSpec, Pretrained
 from models.sources.nearest import nearest
+from models.sources.unfilled import unfilled
 
 PREFIX = "timm:"
 ALIASES = {"mobilenet_v1": "timm:mobilenetv1_100"}
@@ -39,7 +40,8 @@ class TimmModels(ArchitectureSource):
         preprocessing = preprocessing_of(resolve_data_config({}, pretrained_cfg=config))
 
         def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
-            return timm.create_model(short, num_classes=outputs or 1000)
+            with unfilled(keys):
+                return timm.create_model(short, num_classes=outputs or 1000)
 
         def pretrained() -> Pretrained:
             return timm.create_model(short, pretrained=True), preprocessing, f"timm {short}"

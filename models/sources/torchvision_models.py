@@ -12,6 +12,7 @@ from models.preprocessing import Preprocessing
 from models.sources.architecture import ArchitectureSource
 from models.sources.base import ModelSpec, Pretrained
 from models.sources.nearest import nearest
+from models.sources.unfilled import unfilled
 
 FEATURED = ("mobilenet_v2", "resnet50", "vgg16", "alexnet")
 AUXILIARY = {"googlenet": "aux", "inception_v3": "AuxLogits"}
@@ -94,7 +95,8 @@ def _built(name: str, outputs: int | None, keys: Collection[str] | None) -> nn.M
     if name in AUXILIARY:  # rescales its input as the pretrained ones; extra heads where the file has them
         auxiliary = any(f".{AUXILIARY[name]}" in f".{key}" for key in keys or ())
         options = {"init_weights": False, "transform_input": True, "aux_logits": auxiliary}
-    return zoo.get_model(name, weights=None, num_classes=outputs or 1000, **options)
+    with unfilled(keys):
+        return zoo.get_model(name, weights=None, num_classes=outputs or 1000, **options)
 
 
 def _nearest(name: str, state: State) -> str:
