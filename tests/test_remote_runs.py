@@ -17,7 +17,7 @@ from explain.run import mirrors, writer_lock
 from explain.run.engine import Progress, run
 from explain.run.format import MODEL, NOTES, part_files
 from explain.run.mirror import Mirror
-from explain.run.mirrors import publish_all
+from explain.run.mirrors import mirror_of, publish_all
 from explain.run.notes import add, read
 from explain.run.reader import open_run
 from explain.run.run_folder import run_folder
@@ -159,6 +159,9 @@ def test_the_lock_of_a_killed_writer_is_taken_over(
     def killed(now: Progress) -> None:
         """The lock stays, and another machine takes it: this one notices before its next part."""
         if now.done == 8:
+            mirror = mirror_of(run_folder(url))
+            assert isinstance(mirror, Mirror)
+            mirror._wait()
             system, top = fsspec.core.url_to_fs(url)
             holder = json.loads(system.cat_file(f"{top}/{WRITER}"))
             system.pipe_file(
