@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from explain.run.engine import run
+from explain.run.mirror import is_of_run
 from explain.run.mirror_cache import LIMIT
 from explain.run.mirrors import mirror_of, publish_all
 from explain.run.notes import add
@@ -24,7 +26,7 @@ from tests.buckets import s3_server as s3_server
 from tests.command import launch
 from tests.number_source import Tinted, answering
 from tests.remote import servers_are_asked as servers_are_asked
-from tests.remote_runs import Machine, files_at, parts, uploaded
+from tests.remote_runs import OPTIONS, Machine, files_at, parts, uploaded
 from tests.remote_runs import here as here
 from tests.remote_runs import machine as machine
 from tests.remote_runs import memory as memory
@@ -107,6 +109,23 @@ def test_copies_take_no_more_room_than_the_limit(
     monkeypatch.setenv(LIMIT, "much")
     with pytest.raises(UserError, match="VITRINE_RUNS_GB is 'much': give a number of gigabytes"):
         run_folder(f"{memory}/d")
+
+
+def test_what_others_put_at_a_url_is_no_file_of_a_run_and_no_lock(
+    memory: str, machine: Machine, here: Path, tiny: Classifier, pictures: Path
+) -> None:
+    url, said, system = f"{memory}/first", list[str](), fsspec.filesystem("memory")
+    uploaded(here, url)
+    for name in ("photos/0.png", "trust/x.lock", "columns.parquet", "net.py", "samples.parquet", "lock"):
+        system.pipe_file(f"/bucket/runs/first/{name}", b"of others")
+    for lock in (b"[1]", b"x", b'{"pid": "1", "name": "a\\nb"}', b'{"pid": -1}'):
+        system.pipe_file(f"/bucket/runs/first/{WRITER}", lock)
+        run(tiny, FolderSource(pictures), run_folder(url), ["grad_cam"], say=said.append, **OPTIONS)
+    assert len(said) == 4
+    assert all("is locked by process 0 on unknown: waiting for at most 0 s" in line for line in said)
+    found = {f.relative_to(run_folder(url)).as_posix() for f in run_folder(url).rglob("*") if f.is_file()}
+    assert found == {"request.json", "manifest.json", "lock", *parts(here)}
+    assert not is_of_run("../first/request.json")
 
 
 def test_other_servers_get_files_under_a_temporary_name_first(
