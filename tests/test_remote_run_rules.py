@@ -1,6 +1,7 @@
 """Rules of runs at URLs that no kind of server changes: the order of files, room, permissions."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,6 +127,18 @@ def test_what_others_put_at_a_url_is_no_file_of_a_run_and_no_lock(
     found = {f.relative_to(run_folder(url)).as_posix() for f in run_folder(url).rglob("*") if f.is_file()}
     assert found == {"request.json", "manifest.json", "lock", *parts(here)}
     assert not is_of_run("../first/request.json")
+
+
+def test_every_file_that_the_format_names_is_one_that_is_copied() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "run_format.md").read_text()
+    tables = text[: text.index("## Rules")]
+    named = set(re.findall(r"^\| `([^|]+?) *\|", tables, re.M))
+    names = {name for cell in named for name in re.findall(r"[\w.-]+\.(?:parquet|jsonl?|lock)", cell)}
+    trees = {
+        f"trust/KEY/{n}" if n in ("about.json", "description.json") or "part-" in n else n for n in names
+    }
+    assert len(trees) > 15
+    assert {name for name in trees if not is_of_run(name)} == {"columns.parquet", "notes.lock"}
 
 
 def test_other_servers_get_files_under_a_temporary_name_first(
