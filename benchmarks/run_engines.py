@@ -1,6 +1,6 @@
-"""Seconds, seconds of the processor, and bytes of a run by the engine `local`; and seconds of one by two
-workers of Ray, of which one is killed in the middle with --kill: the parts of both runs are compared byte for
-byte. With --local the engine `local` alone.
+"""Seconds, seconds of the processor, bytes and memory of a run by the engine `local`; and seconds of one by
+two workers of Ray, of which one is killed in the middle with --kill: the parts of both runs are compared byte
+for byte. With --local the engine `local` alone.
 
 python benchmarks/run_engines.py [--images 10000] [--model tiny_conv:toon_studios] [--workers 2] [--kill]
     [--local]
@@ -8,6 +8,7 @@ python benchmarks/run_engines.py [--images 10000] [--model tiny_conv:toon_studio
 
 import argparse
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -70,6 +71,11 @@ def killer(count: int) -> Callable[[Progress], None]:
     return look
 
 
+def peak_memory() -> int:
+    """Bytes of this process so far (Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def size_of(folder: Path) -> int:
     """Bytes of the parts."""
     return sum(file.stat().st_size for file in folder.rglob("part-*.parquet"))
@@ -92,7 +98,7 @@ def main() -> None:
         matched = matched_to(*open_both(*given, None, NO_OPTIONS), None)
         engines = {"local": Workers()} | ({} if chosen.local else {"ray": Workers(count=chosen.workers)})
         for name, workers in engines.items():
-            began, used = time.perf_counter(), time.process_time()
+            began, used, before = time.perf_counter(), time.process_time(), peak_memory()
             made = run(
                 matched.classifier,
                 matched.source,
@@ -105,7 +111,11 @@ def main() -> None:
             if name == "local":
                 used, stored = time.process_time() - used, size_of(Path(folder, name))
                 print(f"{used:.1f} s of the processor, {1000 * used / chosen.images:.2f} ms per image")
-                print(f"{stored:,} bytes, {stored / chosen.images:,.0f} per image", flush=True)
+                print(f"{stored:,} bytes, {stored / chosen.images:,.0f} per image")
+                print(
+                    f"{peak_memory() / 1e6:,.0f} MB of memory at most, {before / 1e6:,.0f} MB before",
+                    flush=True,
+                )
         parts = [[p.read_bytes() for p in part_files(Path(folder, name))] for name in engines]
     if not chosen.local:
         print(f"{len(parts[0])} parts, equal byte for byte: {parts[0] == parts[1]}")
