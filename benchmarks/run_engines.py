@@ -1,11 +1,14 @@
-"""Seconds of a run by the engine `local` and by two workers of Ray, one of which is killed in the middle with
---kill; the parts of both runs are compared byte for byte.
+"""Seconds, seconds of the processor, bytes and memory of a run by the engine `local`; and seconds of one by
+two workers of Ray, of which one is killed in the middle with --kill: the parts of both runs are compared byte
+for byte. With --local the engine `local` alone.
 
 python benchmarks/run_engines.py [--images 10000] [--model tiny_conv:toon_studios] [--workers 2] [--kill]
+    [--local]
 """
 
 import argparse
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -68,12 +71,23 @@ def killer(count: int) -> Callable[[Progress], None]:
     return look
 
 
+def peak_memory() -> int:
+    """Bytes of this process so far (Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the parts."""
+    return sum(file.stat().st_size for file in folder.rglob("part-*.parquet"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--model", default="tiny_conv:toon_studios")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--local", action="store_true")
     chosen = parser.parse_args()
     reuse_memory()
     with tempfile.TemporaryDirectory() as folder:
@@ -82,8 +96,9 @@ def main() -> None:
         given = (Network(chosen.model), DataOfTask(str(data)), LabeledColumns())
         reopen = Reopen(*given, None, None, NO_OPTIONS, None)
         matched = matched_to(*open_both(*given, None, NO_OPTIONS), None)
-        for name, workers in (("local", Workers()), ("ray", Workers(count=chosen.workers))):
-            began = time.perf_counter()
+        engines = {"local": Workers()} | ({} if chosen.local else {"ray": Workers(count=chosen.workers)})
+        for name, workers in engines.items():
+            began, used, before = time.perf_counter(), time.process_time(), peak_memory()
             made = run(
                 matched.classifier,
                 matched.source,
@@ -93,8 +108,17 @@ def main() -> None:
                 progress=killer(chosen.images) if name == "ray" and chosen.kill else None,
             )
             print(f"{name}: {time.perf_counter() - began:.1f} s, {made.counts}", flush=True)
-        parts = [[p.read_bytes() for p in part_files(Path(folder, name))] for name in ("local", "ray")]
-    print(f"{len(parts[0])} parts, equal byte for byte: {parts[0] == parts[1]}")
+            if name == "local":
+                used, stored = time.process_time() - used, size_of(Path(folder, name))
+                print(f"{used:.1f} s of the processor, {1000 * used / chosen.images:.2f} ms per image")
+                print(f"{stored:,} bytes, {stored / chosen.images:,.0f} per image")
+                print(
+                    f"{peak_memory() / 1e6:,.0f} MB of memory at most, {before / 1e6:,.0f} MB before",
+                    flush=True,
+                )
+        parts = [[p.read_bytes() for p in part_files(Path(folder, name))] for name in engines]
+    if not chosen.local:
+        print(f"{len(parts[0])} parts, equal byte for byte: {parts[0] == parts[1]}")
     print(hardware())
 
 

@@ -3,9 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import fsspec
 import numpy as np
@@ -18,7 +17,7 @@ from explain.run import mirrors, writer_lock
 from explain.run.engine import Progress, run
 from explain.run.format import MODEL, NOTES, part_files
 from explain.run.mirror import Mirror
-from explain.run.mirrors import publish_all
+from explain.run.mirrors import mirror_of, publish_all
 from explain.run.notes import add, read
 from explain.run.reader import open_run
 from explain.run.run_folder import run_folder
@@ -28,64 +27,15 @@ from models.data.folder import FolderSource
 from models.data.remote_files import Entry
 from models.errors import Cancelled, UserError
 from models.sources import model_file
-from tests.buckets import S3Server
 from tests.buckets import s3_server as s3_server
 from tests.command import launch
-from tests.conftest import _save_pictures, _tiny
 from tests.remote import servers_are_asked as servers_are_asked
+from tests.remote_runs import OPTIONS, Machine, files_at, parts, uploaded
+from tests.remote_runs import here as here
+from tests.remote_runs import machine as machine
+from tests.remote_runs import place as place
 
 pytestmark = pytest.mark.usefixtures("servers_are_asked")
-OPTIONS: dict[str, Any] = {"batch_size": 4, "part_rows": 4}
-Machine = Callable[[str], None]
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """From here on this process is that of another machine, with a cache of its own."""
-
-    def start(name: str) -> None:
-        monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "caches" / name))
-        monkeypatch.setattr(writer_lock, "machine", lambda: name)
-        monkeypatch.setattr(mirrors, "_open", {})
-        monkeypatch.setattr(mirrors, "_refused", set())
-
-    start("first")
-    monkeypatch.setattr(writer_lock, "ABANDONED", 0.4)
-    return start
-
-
-@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.slow)])
-def place(request: pytest.FixtureRequest, machine: Machine) -> Iterator[str]:
-    """The URL of a folder in which runs may lie, with nothing there."""
-    if request.param == "memory":
-        fsspec.filesystem("memory").store.clear()
-        yield "memory://bucket/runs"
-        fsspec.filesystem("memory").store.clear()
-        return
-    server: S3Server = request.getfixturevalue("s3_server")
-    server.system().mkdir("bucket")
-    yield "s3://bucket/runs"
-    server.system().rm("s3://bucket", recursive=True)
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on this machine's disk, of `tiny` on `pictures`."""
-    top = tmp_path_factory.mktemp("here")
-    source = FolderSource(_save_pictures(top / "pictures"))
-    run(_tiny(), source, top / "first", ["grad_cam"], **OPTIONS)
-    return top / "first"
-
-
-def files_at(url: str) -> dict[str, bytes]:
-    """Name -> bytes of all files at a URL."""
-    system, top = fsspec.core.url_to_fs(url)
-    system.invalidate_cache()
-    return {name.removeprefix(f"{top}/"): system.cat_file(name) for name in system.find(top)}
-
-
-def parts(folder: Path) -> dict[str, bytes]:
-    return {f"samples/{path.name}": path.read_bytes() for path in part_files(folder)}
 
 
 def stopped_after(images: int) -> tuple[Callable[[Progress], None], Callable[[], bool]]:
@@ -136,13 +86,6 @@ def test_what_did_not_change_is_not_fetched_again(
     run_folder(f"{place}/first")
     assert fetched == ["samples/part-00001.parquet", "manifest.json"]  # not there while a part is old
     assert not (folder / "samples/part-00002.parquet").exists()
-
-
-def uploaded(folder: Path, url: str) -> None:
-    system, top = fsspec.core.url_to_fs(url)
-    for file in folder.rglob("*"):
-        if file.is_file() and file.name != "lock":
-            system.pipe_file(f"{top}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
 
 def test_page_report_and_analysis_of_a_url(place: str, machine: Machine, here: Path, tmp_path: Path) -> None:
@@ -216,6 +159,9 @@ def test_the_lock_of_a_killed_writer_is_taken_over(
     def killed(now: Progress) -> None:
         """The lock stays, and another machine takes it: this one notices before its next part."""
         if now.done == 8:
+            mirror = mirror_of(run_folder(url))
+            assert isinstance(mirror, Mirror)
+            mirror._wait()
             system, top = fsspec.core.url_to_fs(url)
             holder = json.loads(system.cat_file(f"{top}/{WRITER}"))
             system.pipe_file(

@@ -212,7 +212,7 @@ def run(
     task: str = "",
 ) -> "RunData":
     """Compute predictions and maps of every image of a labeled set, write them to the run folder `out`, and
-    return it. The same call resumes an interrupted run.
+    return it. The same call resumes an interrupted run. `out` may be a URL, such as s3://bucket/runs/first.
 
     `data`: a folder with one subfolder per class, a table, or the name of a data set. `.table` of the result
     is a DataFrame with one row per image. `methods`: default as on the command line: LayerCAM over the
@@ -229,9 +229,10 @@ def run(
 
 
 def open_run(folder: str | Path, label: str = "") -> "RunData":
-    """Return the run in a run folder. Of several labels per image: all of them, or the run of two classes of
-    one `label`. Of numbers: `.truth` and `.predicted` (images, outputs); `label` is then the output that is
-    shown first. Raises UserError if the folder contains none, and for a label or an output that it lacks."""
+    """Return the run in a run folder, or at its URL. Of several labels per image: all of them, or the run of
+    two classes of one `label`. Of numbers: `.truth` and `.predicted` (images, outputs); `label` is then the
+    output that is shown first. Raises UserError if the folder contains none, and for a label or an output
+    that it lacks."""
     from explain.run.reader import open_run as opened
     from explain.run.run_folder import run_folder
 

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from models.data.location import is_url
+from models.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,14 @@ def with_runs(command: Callable[..., None]) -> Callable[..., None]:
         from explain.run.mirrors import publish_all
 
         try:
-            return command(**folders)
-        finally:
+            command(**folders)
+        except UserError:  # the one line that is printed
+            publish_all(lambda line: None)
+            raise
+        except BaseException:  # typer.Exit among them
             publish_all(warn)
+            raise
+        return publish_all(warn)
 
     return called
 

@@ -3,10 +3,11 @@ when the run is opened, and what changed here is written there. The listing of t
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -54,7 +55,8 @@ def opened_mirror(url: str) -> "Mirror":
     place = Place.of(url)
     known = mirror_of(place.folder)
     mirror = known if isinstance(known, Mirror) else Mirror(place)
-    mirror.open()
+    if not mirror.writes:  # its copy is newer then
+        mirror.open()
     return mirror
 
 
@@ -66,6 +68,7 @@ class Mirror:
     _lock: WriterLock | None = None  # while this process writes the run
     _threads: threading.RLock = field(default_factory=threading.RLock)
     _restored: set[str] = field(default_factory=set)
+    _uploads: Future[None] | None = None
 
     @property
     def url(self) -> str:
@@ -202,14 +205,18 @@ class Mirror:
             self.fetch()
             yield
         finally:
-            self._lock = None
-            lock.release()
+            try:
+                self._wait()
+            finally:
+                self._lock = None
+                lock.release()
 
     # -- to the URL ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
         """Write what is new or changed here, and, of a run that this process writes, remove what is gone: the
         manifest first, and written last. Raises UserError where it cannot be written."""
+        self._wait()
         with self._alone():
             here = set(self._here(own=self.writes))
             if self._lock is not None:
@@ -222,12 +229,24 @@ class Mirror:
             for name in sorted(changed, key=lambda name: (_order(name), name)):
                 self._write(name)
 
-    def put(self, file: Path) -> None:
-        """Write one file. Raises UserError where it cannot be written."""
+    def put(self, files: Sequence[Path]) -> None:
+        """Write files of a run that this process writes, one after the other, while it goes on. Raises
+        UserError where those of the call before could not be written."""
+        self._wait()
+        self._uploads = _uploader().submit(self._put, files)
+
+    def _put(self, files: Sequence[Path]) -> None:
         with self._alone():
             if self._lock is not None:
                 self._lock.require()
-            self._write(self._name(file))
+            for file in files:
+                self._write(self._name(file))
+
+    def _wait(self) -> None:
+        """Until what `put` got is written. Raises UserError where it could not be."""
+        uploads, self._uploads = self._uploads, None
+        if uploads is not None:
+            uploads.result()
 
     def _write(self, name: str) -> None:
         file = self.folder / name
@@ -272,6 +291,11 @@ class Mirror:
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self.folder).as_posix()
+
+
+@cache
+def _uploader() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "upload")
 
 
 def is_of_run(name: str) -> bool:

@@ -1,7 +1,7 @@
 """The runs at URLs that are open in this process (`explain.run.mirror`), by the folders of their copies."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ class RunAtUrl(Protocol):
 
     def restored(self, file: Path) -> bool: ...
 
-    def put(self, file: Path) -> None: ...
+    def put(self, files: Sequence[Path]) -> None: ...
 
     def publish(self) -> None: ...
 

@@ -1,6 +1,6 @@
 """One process writes a run at a time: a lock of the folder, and of the URL whose copy it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -16,15 +16,16 @@ from models.errors import UserError
 class Uploads(Protocol):
     """Where what a run writes goes besides its folder."""
 
-    def put(self, file: Path) -> None:
-        """A file that is finished. Raises UserError where it cannot be written."""
+    def put(self, files: Sequence[Path]) -> None:
+        """Files that are finished, in their order. Raises UserError where those before could not be
+        written."""
 
     def publish(self) -> None:
         """All that is new, changed or gone. Raises UserError where it cannot be written."""
 
 
 class _Nowhere:
-    def put(self, file: Path) -> None:
+    def put(self, files: Sequence[Path]) -> None:
         pass
 
     def publish(self) -> None:

@@ -1,6 +1,6 @@
 """Writes the rows of a run, part by part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,14 +13,14 @@ from models.errors import UserError
 
 class PartWriter:
     """Collects tables and writes them as parts of `rows` rows, each under a temporary name first. `written`
-    gets every file when it is finished."""
+    gets the files of every part when they are finished."""
 
     def __init__(
         self,
         folder: Path,
         request: Request,
         rows: int = 512,
-        written: Callable[[Path], None] = lambda file: None,
+        written: Callable[[Sequence[Path]], None] = lambda files: None,
     ):
         self.folder, self.request, self.rows, self._written = folder / SAMPLES, request, rows, written
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -58,9 +58,7 @@ class PartWriter:
                 "free space and start the same command again."
             ) from error
         self.pending, self.maps, self.next = [], [], self.next + 1
-        if self.request.maps_apart:
-            self._written(maps_of(path))
-        self._written(path)
+        self._written([maps_of(path), path] if self.request.maps_apart else [path])
 
 
 def _write(table: pa.Table, path: Path) -> None:

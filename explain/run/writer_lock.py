@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.data.remote_store import RemoteStore
 from models.errors import UserError
+from models.json_files import build
 from models.process_identity import birth, runs
 
 FILE = "writer.json"
@@ -31,6 +32,10 @@ class Holder:
     pid: int
     born: str
     renewed: int = 0
+
+    @property
+    def described(self) -> str:
+        return f"process {self.pid} on {' '.join(self.name.split())[:60]}"
 
     @classmethod
     def me(cls) -> "Holder":
@@ -109,8 +114,9 @@ class WriterLock:
         except FileNotFoundError:
             return None
         try:
-            return Holder(**json.loads(data))
-        except (ValueError, TypeError):
+            raw = json.loads(data)
+            return build(Holder, raw if isinstance(raw, dict) else {})
+        except (ValueError, RecursionError):
             return Holder("", "unknown", "", 0, "")
 
     def _is_abandoned(self, first: Holder) -> bool:
@@ -119,13 +125,13 @@ class WriterLock:
         if first.gone:
             return True
         refused = UserError(
-            f"Another process is writing to '{self._store.url}' (process {first.pid} on {first.name[:60]}): "
+            f"Another process is writing to '{self._store.url}' ({first.described}): "
             "wait until it ends, or choose another --out."
         )
         if first.here:
             raise refused
         self._say(
-            f"'{self._store.url}' is locked by process {first.pid} on {first.name[:60]}: waiting for at most "
+            f"'{self._store.url}' is locked by {first.described}: waiting for at most "
             f"{ABANDONED:.0f} s to see whether it still writes"
         )
         until = time.monotonic() + ABANDONED

@@ -141,10 +141,10 @@ class RemoteFiles:
     def _found(self, url: str, ask: Callable[[Any, str], list[dict[str, Any]]]) -> list[tuple[str, Any]]:
         """(path below the folder, what is known) of a listing."""
         try:
-            path, found = self._path(url), self.do(url, ask)
+            found = self.do(url, ask)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        start, names = path.rstrip("/") + "/", list[tuple[str, Any]]()
+        start, names = self._path(url).rstrip("/") + "/", list[tuple[str, Any]]()
         for about in found:
             name = str(about["name"]).rstrip("/")
             if name.startswith(start) and not {"", ".", ".."} & set(name[len(start) :].split("/")):
