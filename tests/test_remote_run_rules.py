@@ -3,28 +3,32 @@
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from explain.run import mirrors, writer_lock
 from explain.run.engine import run
 from explain.run.mirror import is_of_run
 from explain.run.mirror_cache import LIMIT
-from explain.run.mirrors import mirror_of, publish_all
+from explain.run.mirrors import mirror_of, publish_all, publish_regularly
 from explain.run.notes import add
 from explain.run.run_folder import run_folder
 from explain.run.writer_lock import FILE as WRITER
 from models.classifier import Classifier
 from models.data import remote_store
 from models.data.folder import FolderSource
+from models.data.remote_errors import forget_silence
 from models.data.remote_files import Entry
 from models.data.remote_store import RemoteStore
 from models.errors import UserError
 from tests.buckets import s3_server as s3_server
-from tests.command import launch
+from tests.command import run_command
 from tests.number_source import Tinted, answering
 from tests.remote import servers_are_asked as servers_are_asked
 from tests.remote_runs import OPTIONS, Machine, files_at, parts, uploaded
@@ -75,7 +79,11 @@ def test_what_may_not_be_written_is_kept_here_and_said_once(
     uploaded(here, url)
     before, folder = files_at(url), run_folder(url)
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", denied)
-    assert "errors" in launch("analyze", url) or (folder / "analysis.json").is_file()
+    done = run_command("analyze", url)
+    assert done.returncode == 0
+    assert (folder / "analysis.json").is_file()
+    line = f"vitrine: what was derived from the run is kept on this machine alone: '{url}/"
+    assert [text.startswith(line) for text in done.stderr.splitlines() if "vitrine" in text] == [True]
     publish_all(said.append)
     publish_all(said.append)
     assert files_at(url) == before
@@ -84,6 +92,45 @@ def test_what_may_not_be_written_is_kept_here_and_said_once(
         run(tiny, FolderSource(pictures), folder, ["grad_cam"])
     with pytest.raises(UserError, match="https:// can be read only; give a local folder, or a URL"):
         RemoteStore("https://host/runs/first").write("request.json", b"")
+
+
+def test_a_server_that_stops_to_answer_ends_a_run_that_goes_on_later(
+    memory: str, machine: Machine, here: Path, tiny: Classifier, pictures: Path
+) -> None:
+    url, real = f"{memory}/first", MemoryFileSystem.pipe_file
+
+    def silent(system: MemoryFileSystem, path: str, *of: Any, **named: Any) -> None:
+        if "part-00002" in path:
+            raise ConnectionError("no route")
+        real(system, path, *of, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "pipe_file", silent)
+        with pytest.raises(UserError, match=r"'memory://bucket' does not answer \(no route\)"):
+            run(tiny, FolderSource(pictures), run_folder(url), ["grad_cam"], **OPTIONS)
+    assert {f"samples/part-0000{k}.parquet" for k in range(2)} < set(files_at(url))
+    forget_silence()
+    machine("second")
+    run(tiny, FolderSource(pictures), run_folder(url), ["grad_cam"], **OPTIONS)
+    found = files_at(url)
+    assert {name: data for name, data in found.items() if name.startswith("samples/")} == parts(here)
+    assert WRITER not in found
+
+
+def test_a_page_writes_notes_while_it_is_open(
+    memory: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{memory}/first"
+    uploaded(here, url)
+    folder = run_folder(url)
+    monkeypatch.setattr(mirrors, "EVERY", 0.01)
+    ended = publish_regularly(print)
+    add(folder, "red/0.png", "text", "looks odd", "me", ())
+    until = time.monotonic() + 20
+    while "notes.jsonl" not in files_at(url) and time.monotonic() < until:
+        time.sleep(0.01)
+    ended.set()
+    assert b"looks odd" in files_at(url)["notes.jsonl"]
 
 
 def test_copies_take_no_more_room_than_the_limit(
@@ -113,9 +160,15 @@ def test_copies_take_no_more_room_than_the_limit(
 
 
 def test_what_others_put_at_a_url_is_no_file_of_a_run_and_no_lock(
-    memory: str, machine: Machine, here: Path, tiny: Classifier, pictures: Path
+    memory: str,
+    machine: Machine,
+    here: Path,
+    tiny: Classifier,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url, said, system = f"{memory}/first", list[str](), fsspec.filesystem("memory")
+    monkeypatch.setattr(writer_lock, "ABANDONED", 0.05)
     uploaded(here, url)
     for name in ("photos/0.png", "trust/x.lock", "columns.parquet", "net.py", "samples.parquet", "lock"):
         system.pipe_file(f"/bucket/runs/first/{name}", b"of others")

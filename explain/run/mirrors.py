@@ -59,13 +59,15 @@ def publish_all(say: Callable[[str], None]) -> None:
             _refused.add(mirror.url)
 
 
-def publish_regularly(say: Callable[[str], None]) -> None:
-    """As `publish_all`, every few seconds while the process runs; nothing where no run is at a URL."""
+def publish_regularly(say: Callable[[str], None]) -> threading.Event:
+    """As `publish_all`, every few seconds until the returned event is set, or the process ends; nothing where
+    no run is at a URL."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(EVERY):
+            publish_all(say)
+
     if _open:
-        threading.Thread(target=_publish_for_ever, args=(say,), daemon=True).start()
-
-
-def _publish_for_ever(say: Callable[[str], None]) -> None:
-    pause = threading.Event()
-    while not pause.wait(EVERY):
-        publish_all(say)
+        threading.Thread(target=work, daemon=True).start()
+    return ended
