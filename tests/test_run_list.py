@@ -237,7 +237,9 @@ def test_pages_of_several_runs_behind_one_login(runs: Path) -> None:
     with listening(runs, **wishes) as (url, served), httpx.Client(base_url=url) as client:
         front = client.get("/runs/group/small/")
         assert (front.status_code, '"auth_required":true' in front.text) == (200, True)
-        assert client.get("/runs/no such run/").status_code == front.status_code
+        for unknown in ("no such run", "group/no such run"):
+            assert client.get(f"/runs/{unknown}/").status_code == front.status_code
+            assert client.get(f"/runs/{unknown}/config").status_code == 401
         assert client.get("/runs/group/small/config").status_code == 401
         assert served.runs is not None
         assert served.runs.names == []  # before the login, nothing is opened

@@ -21,6 +21,7 @@ from gradio.utils import _parse_file_size
 
 from dashboard.page import Page
 from dashboard.server.bodies import Application, Message, Receive, Send, answer
+from dashboard.server.middleware import KNOWN
 from dashboard.session.context import Context
 from explain.run.folder_of_runs import RunEntry, RunFolder
 from models.counts import be, counted
@@ -93,7 +94,7 @@ class OpenRuns:
         rest = path.removeprefix("/runs/")
         if not (name := self._folder.named(rest)):
             self._folder.entries()  # it may be new
-            name = self._folder.named(rest) or rest.partition("/")[0]
+            name = self._folder.named(rest) or _as_if_known(rest)
         return name, rest.removeprefix(name)
 
     @property
@@ -179,6 +180,12 @@ class OpenRuns:
 
     async def _close(self, name: str) -> None:
         await self._open.pop(name).close()
+
+
+def _as_if_known(rest: str) -> str:
+    """The name of a run that there is not, so that nobody learns without the password which there are."""
+    first, _, below = rest.partition("/")
+    return first if KNOWN.fullmatch(f"/{below}") else "/".join(rest.split("/")[:2])
 
 
 def _forget() -> None:
