@@ -24,7 +24,9 @@ def build(ctx: Context) -> gr.Blocks:
     selections: dict[str, tuple[Callable[..., Any], Any, Any]] = {}
 
     def closed(request: gr.Request) -> None:
-        """The page was closed: cancel its work, forget its photos."""
+        """The page was closed: cancel its work, forget its photos. The run may be closed by then, too."""
+        if ctx.ended:
+            return
         ctx.cancellation.stop(str(request.session_hash))
         ctx.forget(str(request.session_hash))
 

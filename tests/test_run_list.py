@@ -1,6 +1,7 @@
 """A folder of runs: what the list says of each, and the pages of several runs in one server."""
 
 import gc
+import logging
 import os
 import shutil
 import threading
@@ -27,7 +28,7 @@ from dashboard.tabs.runs_state import SORTS, RunsView, from_query
 from explain.analysis.main_figure import MainFigure, main_figure
 from explain.run import folder_of_runs
 from explain.run.engine import run
-from explain.run.format import MANIFEST, REQUEST, part_files
+from explain.run.format import MANIFEST, REQUEST, Manifest, part_files
 from explain.run.reader import open_run
 from explain.run.folder_of_runs import RunEntry, RunFolder
 from models.errors import UserError
@@ -100,7 +101,12 @@ def test_only_what_has_changed_is_read_again(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, kept = list[Path](), folder_of_runs.read_manifest
-    monkeypatch.setattr(folder_of_runs, "read_manifest", lambda folder: (read.append(folder), kept(folder))[1])
+
+    def noted(folder: Path) -> Manifest:
+        read.append(folder)
+        return kept(folder)
+
+    monkeypatch.setattr(folder_of_runs, "read_manifest", noted)
     for name in ("a", "b"):
         shutil.copytree(runs / "group" / "small", tmp_path / name)
     folder = RunFolder(tmp_path, every=0)
@@ -138,14 +144,16 @@ def test_the_main_figure_of_several_labels_and_of_numbers(tmp_path: Path) -> Non
     both = [k for k in range(truth.shape[1]) if 0 < truth[:, k].sum() < len(truth)]
     expected = np.mean([average_precision_score(truth[:, k], prob[:, k]) for k in both])
     found = main_figure(tmp_path / "labels")
-    assert (found.name, found.value) == ("mAP", pytest.approx(expected))
+    assert found.name == "mAP"
+    assert found.value == pytest.approx(expected)
     source = number_source.Tinted(tmp_path / "tinted")
     run(number_source.answering(source), source, tmp_path / "numbers", ["grad_cam"])
     opened: Any = open_run(tmp_path / "numbers")
     known = ~np.isnan(opened.truth[:, 0]) & ~np.isnan(opened.predicted[:, 0])
     error = np.abs(opened.truth[known, 0] - opened.predicted[known, 0]).mean()
     found = main_figure(tmp_path / "numbers")
-    assert (found.name, found.value) == (f"MAE of {opened.outputs[0]}", pytest.approx(error))
+    assert found.name == f"MAE of {opened.outputs[0]}"
+    assert found.value == pytest.approx(error)
 
 
 def listed(runs: Path, private: bool = True) -> list[ListedRun]:
@@ -282,6 +290,8 @@ def test_runs_answer_side_by_side_and_are_closed_for_others(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a closed run held in memory is freed; its pages say so, and are opened again by a reload."""
+    logged = list[object]()
+    monkeypatch.setattr(logging.getLogger("vitrine"), "exception", lambda *said: logged.append(said))
     monkeypatch.setattr(open_runs, "MOST", 2)
     monkeypatch.setattr(open_runs, "IN_USE", 0.0)
     with listening(runs) as (url, served):
@@ -301,7 +311,13 @@ def test_runs_answer_side_by_side_and_are_closed_for_others(
             assert answer["success"]
             assert name in str(answer["output"])
         assert served.runs.names == ["toon & co", "group/small"]
-        chance = Visitor(f"{url}/runs/at chance")
+        path = f"/gradio_api/heartbeat/{toon.session}"
+        with toon.client.stream("GET", path) as heartbeat:
+            assert next(lines := heartbeat.iter_lines()) == "data: ALIVE"
+            chance = Visitor(f"{url}/runs/at chance")
+            assert not any(lines)  # it ends with the run
+        with toon.client.stream("GET", path) as heartbeat:
+            assert next(heartbeat.iter_lines()) == "data: ALIVE"
         assert served.runs.names == ["group/small", "at chance"]
         assert chance.config["components"]
         for thread in threading.enumerate():
@@ -313,6 +329,7 @@ def test_runs_answer_side_by_side_and_are_closed_for_others(
         assert (said["status"], said["error"]) == (503, open_runs.CLOSED)
         assert toon.client.get("/").status_code == 200
         assert served.runs.names == ["at chance", "toon & co"]
+    assert not logged
 
 
 def test_no_run_is_closed_while_it_is_used_and_images_are_counted(
@@ -328,6 +345,9 @@ def test_no_run_is_closed_while_it_is_used_and_images_are_counted(
         assert busy.status_code == 503
         assert busy.text.startswith("1 run is open and in use")
         now[0] = open_runs.IN_USE
+        served.runs._open["group/small"].under_way = 1
+        assert client.get("/runs/at chance/").status_code == 503
+        served.runs._open["group/small"].under_way = 0
         assert client.get("/runs/at chance/").status_code == 200
         assert served.runs.names == ["at chance"]
 

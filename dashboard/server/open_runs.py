@@ -33,20 +33,24 @@ One run may have more."""
 FREEING = "closed run"  # name of the threads that free memory
 IN_USE = 60.0  # seconds after its last request for which a run is not closed for another
 PATIENCE = 3.0  # seconds for the end of all of them
+HEARTBEAT = "/gradio_api/heartbeat/"
 ALIVE = 15.0  # seconds between two signs of life to a page whose run is closed
 CLOSED = "This run was closed to make room for others: reload the page to open it again."
 
 
 @dataclass(eq=False)
 class OpenRun:
-    """A run and its page. `used`: when it was asked for last."""
+    """A run and its page. `used`: when it was asked for last, by `clock`; `under_way`: requests that are not
+    answered yet."""
 
     entry: RunEntry
     ctx: Context
     page: Page
     app: App
+    clock: Callable[[], float]
+    used: float
+    under_way: int = 0
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    used: float = 0.0
 
     @property
     def images(self) -> int:
@@ -57,12 +61,31 @@ class OpenRun:
         self.page.run_startup_events()
         await self.page.run_extra_startup_events()
 
-    async def close(self) -> None:
-        """End its connections to browsers and its work; a thread frees what it held in memory when the step
-        that is computed has ended."""
+    async def answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass a request on; a heartbeat is no use of the run."""
+        if scope["path"].startswith(HEARTBEAT):
+            await self.app(scope, receive, send)
+            return
+        self.under_way += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.under_way -= 1
+            self.used = self.clock()
+
+    def in_use(self) -> bool:
+        return self.under_way > 0 or self.clock() - self.used < IN_USE
+
+    async def stop(self) -> None:
+        """End its connections to browsers, and its measurement."""
+        self.ctx.measuring.stop()
         self.app.stop_event.set()
         self.page._queue.close()
         await self.stack.aclose()
+
+    async def close(self) -> None:
+        """Stop; a thread frees what is held in memory when the step that is computed has ended."""
+        await self.stop()
         self.app.state_holder.session_data.clear()
         threading.Thread(target=self._free, daemon=True, name=FREEING).start()
 
@@ -121,10 +144,8 @@ class OpenRuns:
                 await answer(send, 500, "This run cannot be opened; the log has more.")
                 return
             if run is not None:
-                if not path.startswith("/gradio_api/heartbeat/"):
-                    run.used = self._clock()
-                await run.app(scope, receive, send)
-            elif path.startswith("/gradio_api/heartbeat/"):
+                await run.answer(scope, receive, send)
+            elif path.startswith(HEARTBEAT):
                 await _alive(receive, send)
             else:
                 await answer(send, 503, CLOSED)
@@ -139,7 +160,7 @@ class OpenRuns:
 
     async def _close_all(self) -> None:
         for name in list(self._open):
-            await self._open.pop(name).close()
+            await self._open.pop(name).stop()
 
     async def _opened(self, name: str) -> OpenRun:
         """The run, opened where it is not, and again where it has changed since. Raises UserError for one
@@ -156,7 +177,7 @@ class OpenRuns:
                 raise UserError(entry.problem)
             await self._make_room(entry.images or 0)
             ctx, page, app = await asyncio.to_thread(self._make, entry)
-            made = OpenRun(entry, ctx, page, app, used=self._clock())
+            made = OpenRun(entry, ctx, page, app, self._clock, self._clock())
             await made.start()
             self._open[name] = made
             return made
@@ -164,8 +185,8 @@ class OpenRuns:
     async def _make_room(self, images: int) -> None:
         """Close those that were not used for the longest time. Raises UserError where all are in use."""
         while self._open and not self._fits(images):
-            name = self.names[0]
-            if self._clock() - self._open[name].used < IN_USE:
+            name = min(self._open, key=lambda name: (self._open[name].in_use(), self._open[name].used))
+            if self._open[name].in_use():
                 n = len(self._open)
                 raise UserError(
                     f"{counted(n, 'run')} {be(n)} open and in use, and this server has no room for another: "

@@ -102,6 +102,7 @@ class Context:
     _worked: Findings | NumberFindings | None = None
     _warming: threading.Thread | None = None
     _closed: bool = False
+    ended: bool = False
     analyzed: float = 0.0  # fraction of the findings that are computed now
 
     def __post_init__(self) -> None:
@@ -246,6 +247,7 @@ class Context:
                 thread.join()
         for held in (self.run, self):
             vars(held).clear()
+        self.ended = True
 
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""
