@@ -56,6 +56,7 @@ from explain.cli.serve_options import (
     Public,
     ReadOnly,
     RootPath,
+    RunsFolder,
     Share,
     Trainings,
 )
@@ -105,6 +106,7 @@ def default(context: typer.Context, version: Version = False) -> None:
 
 
 def serve(
+    folder: RunsFolder = None,
     run: DemoOrRun = DEMO,
     weights: RunWeights = None,
     host: Host = "",
@@ -132,18 +134,24 @@ def serve(
     face_detector: FaceDetector = "lbp",
     open_browser: OpenBrowser = True,
 ) -> None:
-    """Open the dashboard on a run."""
-    from dashboard.server.serving import ServeConfig
-    from dashboard.server.serving import serve as start
+    """Open the dashboard on a run, or on a folder of runs."""
+    from dashboard.server import serving
     from dashboard.server.sharing import Sharing
 
+    run = _opened(folder, run)
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
-    config = ServeConfig(run=run, sharing=sharing, weights=weights, device=device, trainings=trainings)
+    config = serving.ServeConfig(run, sharing, weights, device, trainings, open_browser=open_browser)
     beside = tuple(against or ((REPAIRED,) if run == DEMO else ()))
-    config = replace(config, against=beside, gaze=gaze, gaze_model=gaze_model)
-    config = replace(config, decoders=decoders, allow_data=allow_data, open_browser=open_browser)
-    config = replace(config, threshold=threshold, positive=positive, label=label)
-    start(replace(config, measure_trust=measure_trust, faces=faces, face_detector=face_detector))
+    config = replace(config, against=beside, gaze=gaze, gaze_model=gaze_model, decoders=decoders)
+    config = replace(config, allow_data=allow_data, threshold=threshold, positive=positive, label=label)
+    serving.serve(replace(config, measure_trust=measure_trust, faces=faces, face_detector=face_detector))
+
+
+def _opened(folder: Path | None, run: Path) -> Path:
+    """What `serve` opens. Raises UserError where two are named."""
+    if folder is not None and run != DEMO:
+        raise UserError(f"'{folder}' and --run '{run}' both name what is opened: give only one of them.")
+    return folder or run
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

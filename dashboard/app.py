@@ -24,7 +24,9 @@ def build(ctx: Context) -> gr.Blocks:
     selections: dict[str, tuple[Callable[..., Any], Any, Any]] = {}
 
     def closed(request: gr.Request) -> None:
-        """The page was closed: cancel its work, forget its photos."""
+        """The page was closed: cancel its work, forget its photos. The run may be closed by then, too."""
+        if ctx.ended:
+            return
         ctx.cancellation.stop(str(request.session_hash))
         ctx.forget(str(request.session_hash))
 
@@ -34,7 +36,7 @@ def build(ctx: Context) -> gr.Blocks:
         page.hidden = None if ctx.access.computes else folders(ctx.server_files)
         run = ctx.run
         register(NumberEndpoints(ctx, run) if isinstance(run, NumbersRun) else Endpoints(ctx), ctx)
-        clickable(header(ctx.run) + class_names(ctx.run), "vt-top", SCRIPTS)
+        clickable(header(ctx.run, ctx.home) + class_names(ctx.run), "vt-top", SCRIPTS)
         ctx.opened, ctx.layer = gr.State(None), gr.State(None)
         with gr.Tabs(elem_id="vt-tabs") as ctx.tabs:
             for tab in open_to(ctx.access, ctx.run):

@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from dashboard.components.clickable import script
-from dashboard.components.markup import html, join
+from dashboard.components.markup import NOTHING, html, join
 from explain.formatting import layer_label
 from explain.render import color_filters
 from explain.run.reader import RunData
@@ -12,8 +12,22 @@ from explain.run.reader import RunData
 SCRIPTS = "".join(script(name) for name in ("click_order.js", "header.js", "keyboard.js"))
 
 
-def header(run: RunData) -> Markup:
-    """Logo and chips (model, data, layer, run), and the color filters that every map on the page uses."""
+def list_header() -> Markup:
+    """Of the list of runs: logo, and light or dark."""
+    return _bar(NOTHING)
+
+
+def _bar(chips: Markup) -> Markup:
+    return html(
+        '<header class="vt-header"><h1 class="vt-logo"><i></i>Vitrine</h1>{}<span class="vt-space"></span>'
+        '<button class="vt-chip" data-theme-switch>light / dark</button></header>',
+        chips,
+    )
+
+
+def header(run: RunData, home: str = "") -> Markup:
+    """Logo and chips (model, data, layer, run), and the color filters that every map on the page uses.
+    `home`: the path of the list of runs, where the page has one."""
     request, manifest = run.manifest.request, run.manifest
     chips = [
         ("model", manifest.network),
@@ -23,14 +37,9 @@ def header(run: RunData) -> Markup:
     ]
     if manifest.status != "complete":
         chips.append(("status", "partial: start the run again to resume it"))
-    return html(
-        '<header class="vt-header"><h1 class="vt-logo"><i></i>Vitrine</h1>{chips}'
-        '<span class="vt-space"></span>'
-        '<button class="vt-chip" data-theme-switch>light / dark</button></header>'
-        "{filters}",
-        chips=join(_chip(name, value, request.layer) for name, value in chips),
-        filters=Markup(color_filters()),  # an SVG of constants
-    )
+    back = html('<a class="vt-chip" href="{}">all runs</a>', home) if home else NOTHING
+    filters = Markup(color_filters())  # an SVG of constants
+    return _bar(back + join(_chip(name, value, request.layer) for name, value in chips)) + filters
 
 
 def _chip(name: str, value: str, layers: str) -> Markup:

@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -118,3 +118,26 @@ class Pages:
             while len(kept) > REMEMBERED:
                 kept.popitem(last=False)
         return True
+
+
+async def answer(
+    send: Send,
+    status: int,
+    text: str,
+    kind: str = "text/plain; charset=utf-8",
+    more: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    """Answer a request with a text."""
+    body = text.encode()
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", kind.encode()),
+                (b"content-length", str(len(body)).encode()),
+                *more,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -3,15 +3,25 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from typing import Any, Protocol
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from starlette.middleware import Middleware
 
-from dashboard.server.bodies import Application, Body, Message, Pages, Receive, Send, session_of, whole
+from dashboard.server.bodies import (
+    Application,
+    Body,
+    Message,
+    Pages,
+    Receive,
+    Send,
+    answer,
+    session_of,
+    whole,
+)
 from dashboard.server.login import Attempts, expired, log_out, needs_login, one_cookie, tokens
 from dashboard.server.proxies import LOOPBACK, Proxies, network, seen_through
 
@@ -62,7 +72,7 @@ class FilterRules:
     `origins`: as browsers write those of this page, besides this machine's own. `any_host`: it may be asked
     for under others, too. `proxies`: whose forwarded headers count. `https`: it is reached by HTTPS alone.
     `framed_by`: pages that may show this one inside. `uploads`: whether photos may be sent; `upload_room`:
-    whether another may be kept for the moment it is needed."""
+    whether another may be kept for the moment it is needed. `runs`: of a list of runs, their pages."""
 
     names: set[str] = field(default_factory=set)
     any_host: bool = False
@@ -74,6 +84,15 @@ class FilterRules:
     https: bool = False
     links: set[str] = field(default_factory=set)
     origins: set[str] = field(default_factory=set)
+    runs: "Runs | None" = None
+
+
+class Runs(Protocol):
+    """The pages of several runs (`dashboard.server.open_runs`)."""
+
+    def split(self, path: str) -> tuple[str, str]: ...
+
+    def serve(self, name: str) -> Application: ...
 
 
 class RequestFilter:
@@ -92,22 +111,25 @@ class RequestFilter:
         by_link = self._link(scope)
         scope = seen_through(dict(scope), self._rules.proxies, by_link)
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        path = _path(scope)
+        run, path = self._rules.runs.split(_path(scope)) if self._rules.runs else ("", _path(scope))
         https = self._rules.https or scope["scheme"] == "https"
         send = self._with_headers(send, path, https)
         if path == "/healthz":
-            await _answer(send, 200, '{"status": "ok"}', "application/json")
+            await answer(send, 200, '{"status": "ok"}', "application/json")
+        elif run and not path:
+            await answer(send, 307, "", more=[(b"location", _with_slash(run, scope))])
         elif refusal := self._refusal(scope, path, headers):
-            await _answer(send, *refusal)
+            await answer(send, *refusal)
         elif STREAM_CLOSED.fullmatch(path):
-            await _answer(send, 200, '{"msg": "success"}', "application/json")
+            await answer(send, 200, '{"msg": "success"}', "application/json")
         elif path.rstrip("/") == "/logout":
             log_out(scope)
-            await _answer(send, 303, "", more=[(b"location", b"./"), *expired(scope)])
+            await answer(send, 303, "", more=[(b"location", b"./"), *expired(scope)])
         else:
-            await self._pass_on(
-                {**scope, PASSED: True, "query_string": _query(scope, path)}, path, receive, send
-            )
+            if run:
+                scope |= {"path": path, "raw_path": quote(path).encode()}
+            passed = {**scope, PASSED: True, "query_string": _query(scope, path)}
+            await self._pass_on(passed, path, run, receive, send)
 
     def _link(self, scope: Message) -> str:
         """The public link that a request came through; empty where it did not. The link's own program passes
@@ -132,9 +154,11 @@ class RequestFilter:
         """Whose pages are counted: an address, or the login token of a visitor of the public link."""
         return self._address(scope) or "".join(tokens(scope))
 
-    async def _pass_on(self, scope: Message, path: str, receive: Receive, send: Send) -> None:
+    async def _pass_on(self, scope: Message, path: str, run: str, receive: Receive, send: Send) -> None:
+        """Before the login, the page of a run is the form of the list of runs."""
+        of_run = self._rules.runs is not None and run and not needs_login(scope)
         app, limit = (
-            self._app,
+            self._rules.runs.serve(run) if of_run and self._rules.runs else self._app,
             UPLOAD_BYTES if path.startswith(("/gradio_api/upload", "/gradio_api/mcp")) else BODY_BYTES,
         )
         if path.rstrip("/") == "/login" and scope["method"] == "POST":
@@ -144,7 +168,7 @@ class RequestFilter:
         elif PAGE_NAMED.fullmatch(path) and scope["method"] == "POST":
             app = self._of_a_known_page(app)
         await Body(
-            receive, send, limit, lambda: _answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")
+            receive, send, limit, lambda: answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")
         ).through(app, scope)
 
     def _refusal(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
@@ -228,7 +252,7 @@ class RequestFilter:
             if self._pages.admit(self._visitor(scope), session_of(body)):
                 await app(scope, again, send)
             else:
-                await _answer(send, 429, TOO_MANY_PAGES)
+                await answer(send, 429, TOO_MANY_PAGES)
 
         return limited
 
@@ -294,7 +318,7 @@ class Inner:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and PASSED not in scope:
-            await _answer(send, 503, "This server did not start as it should.")
+            await answer(send, 503, "This server did not start as it should.")
         else:
             await self._app(scope, receive, send)
 
@@ -333,6 +357,12 @@ def _path(scope: Message) -> str:
     return path.removeprefix(root) or "/" if root and path.startswith(root + "/") else path
 
 
+def _with_slash(run: str, scope: Message) -> bytes:
+    """Where the page of a run is, relative to its address without the slash at its end."""
+    query = bytes(scope.get("query_string", b""))
+    return quote(run.rpartition("/")[2]).encode() + b"/" + (b"?" + query if query else b"")
+
+
 def _query(scope: Message, path: str) -> bytes:
     """Without the parameters that Gradio's front page reserves, and fails on."""
     if path != "/":
@@ -363,25 +393,3 @@ def _split(address: str) -> SplitResult:
 
 def _client(scope: Message) -> str:
     return str((scope.get("client") or ("",))[0])
-
-
-async def _answer(
-    send: Send,
-    status: int,
-    text: str,
-    kind: str = "text/plain; charset=utf-8",
-    more: Sequence[tuple[bytes, bytes]] = (),
-) -> None:
-    body = text.encode()
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", kind.encode()),
-                (b"content-length", str(len(body)).encode()),
-                *more,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dashboard.app import build
+from dashboard.page import Page
 from dashboard.server.logs import bound_logs
 from dashboard.server.middleware import FilterRules, guarded
+from dashboard.server.served import list_of_runs, one_run, runs_in
 from dashboard.server.sharing import SPACE, Sharing
 from dashboard.server.tunnel import Tunnel
 from dashboard.server.upload_dir import forget_due, remove_uploads, sweep
@@ -27,6 +28,7 @@ from explain.cli.data_question import ask_for_data
 from explain.run.mirrors import publish_all, publish_regularly
 from explain.run.parquet import Damaged
 from explain.run.reader import RunData, open_run
+from explain.run.trusted_data import allow
 from models.errors import UserError
 from models.memory import give_back_memory, reuse_memory
 
@@ -104,6 +106,29 @@ class ServeConfig:
     faces: str = ""
     face_detector: str = "lbp"
 
+    def require_no_option_of_one_run(self) -> None:
+        """Raises UserError where an option is given that a list of runs cannot have."""
+        given = {
+            "--weights": self.weights,
+            "--against": self.against,
+            "--gaze": self.gaze,
+            "--threshold": self.threshold,
+            "--positive": self.positive,
+            "--label": self.label,
+            "--measure-trust": self.measure_trust,
+            "--mcp": self.sharing.mcp,
+        }
+        if wrong := [option for option, value in given.items() if value]:
+            raise UserError(f"{wrong[0]} is of one run, '{self.run}' is a folder of runs: leave it out.")
+
+    def opened(self, folder: Path) -> Context:
+        """Of one of the runs of a folder. Nothing is asked: images of a run of another machine are read with
+        `allow_data` alone."""
+        run = open_run(folder)
+        if self.allow_data and not run.may_read_data:
+            allow(run.manifest.data_root, run.table["id"])
+        return self.context(run)
+
     def context(self, run: RunData, network: "Classifier | None" = None) -> Context:
         """What the tabs share. `run`: the folder, opened; `network`: instead of the one that the run names.
         Raises UserError where a run to compare with is none, for a threshold that does not fit the run, and
@@ -139,43 +164,45 @@ class ServeConfig:
 
 
 def serve(config: ServeConfig) -> None:
-    """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and options that
-    cannot be met."""
+    """Serve a run, or the runs of a folder, until Ctrl-C. Raises UserError for a folder that holds no run, a
+    port in use, and options that cannot be met."""
     reuse_memory()
     bound_logs()
     sweep()
     _has_mcp(config.sharing)
-    run = open_run(config.run, config.label)
-    ask_for_data(run, config.allow_data)
-    ctx = config.context(run)
+    runs = runs_in(config.run)
+    if runs is not None:
+        config.require_no_option_of_one_run()
+        served = list_of_runs(runs, config.sharing, options(config.sharing), config.opened)
+    else:
+        run = open_run(config.run, config.label)
+        ask_for_data(run, config.allow_data)
+        served = one_run(config.context(run), config.measure_trust)
     port = config.sharing.port or _free_port()
     if _in_use(port):
         raise UserError(f"Port {port} is in use: leave --port out, or choose another.")
     sharing = replace(config.sharing, port=port)
     login, rules = sharing.login(), sharing.rules()
-    page = _launched(ctx, sharing, login, rules, config.open_browser)
+    rules.runs = served.runs
+    page = _launched(served.page, sharing, login, rules, config.open_browser)
     ended = _signaled()
     _announce(page.local_url, login, bool(sharing.auth))
     publish_regularly(_warn)
-    warming = ctx.warm_up()
-    if config.measure_trust:
-        ctx.measuring.start_when_idle(ctx.work_out)
+    served.begin()
     tunnel = _shared(port, rules, ended) if sharing.share else None
     _wait(ended, tunnel)
     publish_all(_warn)
+    if served.runs is not None:
+        served.runs.close()  # their connections would keep the server
     _close(page, tunnel)
-    measured = ctx.measuring.close()
-    if not measured or (
-        warming is not None and warming.is_alive()
-    ):  # the interpreter's end would abort a thread of torch
+    if not served.end():  # the interpreter's end would abort a thread of torch
         _leave()
 
 
 def _launched(
-    ctx: Context, sharing: Sharing, login: tuple[str, str] | None, rules: FilterRules, open_browser: bool
+    page: Page, sharing: Sharing, login: tuple[str, str] | None, rules: FilterRules, open_browser: bool
 ) -> Any:
     """The page, open. Raises UserError where --mcp cannot be met."""
-    page = build(ctx)
     page.launch(
         server_port=sharing.port,
         prevent_thread_lock=True,

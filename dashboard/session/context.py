@@ -61,7 +61,8 @@ class Context:
     `opened`:
     the row that was clicked last; `layer`: the layer that was chosen for live maps; `view`: what Errors
     shows. `faces`: auto or off, whether photos are cropped to a face, empty: as the network says;
-    `face_detector`: as after `--face-detector`."""
+    `face_detector`: as after `--face-detector`. `home`: the path of the list of runs, where the server has
+    one; `runs`: its folder."""
 
     run: RunData
     weights: Path | None = None
@@ -79,6 +80,8 @@ class Context:
     asked: int = -1
     faces: str = ""
     face_detector: str = DEFAULT
+    home: str = ""
+    runs: Path | None = None
     cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
     subjects: Subjects = field(init=False)
@@ -97,6 +100,9 @@ class Context:
     _of_findings: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
     _worked: Findings | NumberFindings | None = None
+    _warming: threading.Thread | None = None
+    _closed: bool = False
+    ended: bool = False
     analyzed: float = 0.0  # fraction of the findings that are computed now
 
     def __post_init__(self) -> None:
@@ -227,6 +233,21 @@ class Context:
         steps = findings.compute() if isinstance(findings, NumberFindings) else analyze(findings)
         for fraction in steps:
             self.analyzed = fraction
+            if self._closed:
+                return
+
+    def end(self) -> None:
+        """End what is computed in the background, wait for it, and drop all that is held, whoever still knows
+        the context or its run: Gradio keeps a page, and so its handlers, for some time. Neither can be used
+        any more."""
+        self._closed = True
+        self.measuring.stop()
+        for thread in (self._working, self._warming, self.measuring.thread):
+            if thread is not None:
+                thread.join()
+        for held in (self.run, self):
+            vars(held).clear()
+        self.ended = True
 
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""
@@ -301,9 +322,9 @@ class Context:
             with suppress(Exception), self.classifier():
                 pass
 
-        thread = threading.Thread(target=work, daemon=True, name="warm-up")
-        thread.start()
-        return thread
+        self._warming = threading.Thread(target=work, daemon=True, name="warm-up")
+        self._warming.start()
+        return self._warming
 
 
 def _file_of(source: str) -> Path | None:

@@ -24,12 +24,12 @@ class Measuring:
     def __init__(self, run: RunData, classifier: HoldClassifier):
         self._run, self._classifier = run, classifier
         self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._thread: threading.Thread | None = None
+        self.thread: threading.Thread | None = None
         self.progress = self.ended = ""
 
     @property
     def running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        return self.thread is not None and self.thread.is_alive()
 
     def start(self) -> None:
         """Measure, where that is not done already."""
@@ -54,8 +54,8 @@ class Measuring:
     def close(self) -> bool:
         """Cancel, and wait a moment; returns whether it has ended."""
         self.stop()
-        if self._thread is not None:
-            self._thread.join(PATIENCE)
+        if self.thread is not None:
+            self.thread.join(PATIENCE)
         return not self.running
 
     def _start(self, work: Callable[[], None]) -> None:
@@ -63,8 +63,8 @@ class Measuring:
             if not self.running:
                 self.progress, self.ended = "starting", ""
                 self._stopped.clear()
-                self._thread = threading.Thread(target=self._run_to_its_end, args=[work], daemon=True)
-                self._thread.start()
+                self.thread = threading.Thread(target=self._run_to_its_end, args=[work], daemon=True)
+                self.thread.start()
 
     def _run_to_its_end(self, work: Callable[[], None]) -> None:
         try:

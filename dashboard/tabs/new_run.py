@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -115,6 +116,9 @@ class NewRunTab:
         """The list, and whether it is to be looked at again."""
         found, pages = self._jobs.all(), dict[str, str | None]()
         for run in found:
+            if self._ctx.runs is not None and self._jobs.folder.resolve() == self._ctx.runs.resolve():
+                pages[run.job.name] = f"{self._ctx.home}runs/{quote(run.job.name)}/"
+                continue
             try:
                 pages[run.job.name] = self._pages.address(self._jobs.folder / run.job.name)
             except UserError as ended:

@@ -7,12 +7,21 @@ import typer
 
 from explain.cli.run_urls import run_path
 
+RunsFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        parser=run_path,
+        metavar="FOLDER",
+        help="Run folder, or its URL, such as s3://bucket/runs/first, or a folder of runs, which opens as a "
+        "list (default: the included demo).",
+    ),
+]
 DemoOrRun = Annotated[
     Path,
     typer.Option(
         parser=run_path,
         metavar="PATH",
-        help="Run folder, or its URL, such as s3://bucket/runs/first (default: the included demo).",
+        help="The same as FOLDER (default: the included demo).",
         show_default=False,
     ),
 ]

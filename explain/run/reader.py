@@ -29,7 +29,7 @@ from explain.run.parquet import Damaged, read_part
 from explain.run.run_data import RunData
 from models.errors import UserError
 
-__all__ = ["RunData", "open_run"]
+__all__ = ["RunData", "open_answers", "open_run"]
 
 LIGHT = ("id", "label", "pred", "confidence", "loss", "error")
 WHERE = ("part", "row")  # of an image: the number of its part, and its row in there
@@ -65,6 +65,16 @@ def open_run(folder: Path, label: str = "") -> RunData:
     wanted += added if OTHER in request.targets else []
     table, damaged = _read_all(folder, manifest, wanted, {*LATER, *added})
     return RunData(folder, manifest, table, damaged)
+
+
+def open_answers(folder: Path) -> RunData:
+    """As `open_run`; of one class per image, with the columns alone that an evaluation needs, and nothing is
+    written."""
+    manifest = read_manifest(folder)
+    if manifest.request.maps_apart:
+        return open_run(folder)
+    table, damaged = _read_parts(folder, manifest.request, LIGHT, set())
+    return RunData(folder, manifest, _frame(table), damaged)
 
 
 def _read_all(
