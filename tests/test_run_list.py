@@ -28,9 +28,9 @@ from dashboard.tabs.runs_state import SORTS, RunsView, from_query
 from explain.analysis.main_figure import MainFigure, main_figure
 from explain.run import folder_of_runs
 from explain.run.engine import run
+from explain.run.folder_of_runs import RunEntry, RunFolder
 from explain.run.format import MANIFEST, REQUEST, Manifest, part_files
 from explain.run.reader import open_run
-from explain.run.folder_of_runs import RunEntry, RunFolder
 from models.errors import UserError
 from tests import number_source, test_label_sets
 from tests.command import one_line, run_command
