@@ -36,7 +36,7 @@ class RunsPage:
         self._view = gr.State(asdict(RunsView()))
         first = self._drawn(RunsView())
         self._shown = gr.State(str(hash(first)))
-        with gr.Row(elem_classes="vt-main"), gr.Column(min_width=330):
+        with gr.Row(elem_classes="vt-main"), gr.Column(min_width=330, elem_classes="vt-right"):
             self._list = clickable(first, "vt-runs")
         clock, all_of = gr.Timer(SECONDS), [self._view, self._shown, self._list]
         several = {**QUIET, "trigger_mode": "multiple"}

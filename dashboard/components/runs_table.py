@@ -76,7 +76,7 @@ def _nothing(runs: Sequence[ListedRun], view: RunsView) -> str:
 
 
 def _table(runs: Sequence[ListedRun], view: RunsView, at: str) -> Markup:
-    heads = join(_head(name, view) for name in ("name", "date", "network", "data", "images", "figure"))
+    heads = join(_head(name, view) for name in ("name", "date", "figure", "network", "data", "images"))
     return html(
         '<div class="vt-scroll"><table class="vt-classes vt-runs"><thead><tr>{}<th>state</th></tr></thead>'
         "<tbody>{}</tbody></table></div>",
@@ -103,7 +103,8 @@ def _row(run: ListedRun, at: str) -> Markup:
     e, images = run.entry, _images(run)
     if e.problem:
         return html(
-            '<tr><td class="vt-name"><b>{}</b></td><td>{}</td><td colspan="4">{}</td><td>{}</td></tr>',
+            '<tr><td class="vt-name"><b>{}</b></td><td>{}</td><td colspan="4" class="vt-problem">{}</td>'
+            "<td>{}</td></tr>",
             e.name,
             _date(e.date),
             e.problem,
@@ -111,8 +112,8 @@ def _row(run: ListedRun, at: str) -> Markup:
         )
     return html(
         '<tr><td class="vt-name"><a class="vt-link" href="{link}">{name}</a></td><td>{date}</td>'
-        '<td title="{network}">{network}</td><td title="{data}">{data}</td><td>{images}</td>'
-        "<td>{figure}</td><td>{status}</td></tr>",
+        '<td>{figure}</td><td title="{network}">{network}</td><td title="{data}">{data}</td>'
+        "<td>{images}</td><td>{status}</td></tr>",
         link=f"{at}{quote(e.name)}/",
         name=e.name,
         date=_date(e.date),
