@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from dashboard.server.permissions import Access
@@ -81,7 +80,8 @@ def test_visitors_hear_of_no_other_run_and_no_folder(beside: tuple[str, Path]) -
             {"index": "x", "value": "../../x"},
         ):
             told.append(json.dumps(visitor.ask(dependency, event=event)))
-    told += [httpx.get(url).text, json.dumps(visitor.config), httpx.get(f"{url}gradio_api/info").text]
+    told += [visitor.client.get("/").text, json.dumps(visitor.config)]
+    told.append(visitor.client.get("/gradio_api/info").text)
     everything = "\n".join(told)
     assert "second" in everything  # what was named is offered
     assert "gone.safetensors" in everything
@@ -167,7 +167,7 @@ def test_odd_inputs_cost_neither_time_nor_log(
                 answer = visitor.ask(dependency, data)
                 assert len(json.dumps(answer.get("output") or "")) < 400_000
         asked = time.monotonic()
-        assert httpx.get(f"{beside[0]}healthz").status_code == 200
+        assert visitor.client.get("/healthz").status_code == 200
         assert time.monotonic() - asked < 2
     written = "".join(capfd.readouterr())
     assert time.monotonic() - began < 120
@@ -205,7 +205,7 @@ def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_
         (folder / derived).unlink(missing_ok=True)
     with served(Context(open_run(folder), access=Access.VISITOR, trainings=tmp_path)) as url:
         visitor = Visitor(url)
-        told = [httpx.get(url).text, json.dumps(visitor.config)]
+        told = [visitor.client.get("/").text, json.dumps(visitor.config)]
         for dependency in visitor.config["dependencies"]:
             for event in ({"index": "class", "value": "2"}, {"index": "open", "value": "3"}):
                 told.append(json.dumps(visitor.ask(dependency, event=event)))
