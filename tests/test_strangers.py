@@ -70,7 +70,10 @@ def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 
 
 @pytest.mark.slow
-def test_visitors_hear_of_no_other_run_and_no_folder(beside: tuple[str, Path]) -> None:
+def test_visitors_hear_of_no_other_run_and_no_folder(
+    beside: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)  # all are written alike
     url, folder = beside
     visitor, told = Visitor(url), []
     for dependency in visitor.config["dependencies"]:
@@ -186,7 +189,9 @@ def test_long_messages_are_cut_before_they_are_read() -> None:
 
 
 @pytest.mark.slow
-def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_path: Path) -> None:
+def test_folders_of_images_that_a_table_names_by_absolute_paths(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     import pyarrow as pa
@@ -195,6 +200,7 @@ def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_
     from dashboard.session.context import Context
     from tests.pages import served
 
+    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)  # all are written alike
     folder = tmp_path / "run"
     shutil.copytree(demo, folder)
     for part in sorted((folder / "samples").glob("*.parquet")):
