@@ -20,20 +20,31 @@ from models.classifier import Classifier
 from models.data.images import open_image
 from models.data.open import open_data
 from models.errors import UserError
+from models.faces import lbp
 from models.faces.crop import FaceRequest
 from models.faces.folder import LIST, FolderCrops
 from models.preprocessing import Preprocessing
 from models.registry import load
 from tests.command import launch, one_line
-from tests.test_faces import HOPPER, astronaut, montage
+from tests.test_faces import HOPPER, astronaut, cascade, montage
 
 FER = "fer_vgg:fer2013"
 
 
+@pytest.fixture(autouse=True)
+def searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lbp, "_cascade", cascade)
+
+
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def photos(drawn: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(drawn, tmp_path / "photos")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two classes; a photo of two faces, one of none, and a file that is no image."""
-    folder = tmp_path / "photos"
+    folder = tmp_path_factory.mktemp("drawn") / "photos"
     for name in ("happy", "neutral/more"):
         (folder / name).mkdir(parents=True)
     astronaut().save(folder / "happy" / "a.png")
@@ -223,8 +234,9 @@ def test_a_command_repeats_the_choice_of_a_face() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("charts_not_drawn")
 def test_a_training_says_its_domain_and_fine_tuning_keeps_it(pictures: Path, tmp_path: Path) -> None:
-    words = ["train", "--data", str(pictures), "--epochs", "1", "--batch-size", "4", "--model", "fer_vgg"]
+    words = ["train", "--data", str(pictures), "--epochs", "1", "--batch-size", "4", "--model", "tiny_conv"]
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     launch(*words, "--domain", "faces", "--out", str(first))
     assert checkpoints.describe(first)["domain"] == "faces"

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -27,6 +29,24 @@ def astronaut() -> Image.Image:
     from skimage.data import astronaut as pixels
 
     return Image.fromarray(pixels())
+
+
+@lru_cache(maxsize=1)
+def cascade() -> Any:
+    """scikit-image's, which searches each picture once: for tests whose subject is not the detector."""
+    searched: dict[tuple[object, ...], list[dict[str, int]]] = {}
+
+    class Once:
+        def detect_multi_scale(self, pixels: np.ndarray, **options: object) -> list[dict[str, int]]:
+            key = pixels.shape, pixels.tobytes(), tuple(sorted(options.items()))
+            if key not in searched:
+                searched[key] = _cascade().detect_multi_scale(pixels, **options)
+            return searched[key]
+
+    return Once()
+
+
+_cascade = lbp._cascade
 
 
 def montage() -> Image.Image:

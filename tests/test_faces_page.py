@@ -17,8 +17,9 @@ from explain.methods.live import open_session
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.errors import UserError
+from models.faces import lbp
 from models.faces.crop import FaceRequest, crop_face
-from tests.test_faces import montage
+from tests.test_faces import cascade, montage
 
 ME = gr.Request(session_hash="me")
 
@@ -42,6 +43,11 @@ class Page:
     def click(self, subject: dict[str, Any], value: str) -> list[Any]:
         event = gr.SelectData(None, {"index": "faces", "value": value})
         return self.tab.choose_face(event, subject, *self.values)
+
+
+@pytest.fixture(autouse=True)
+def searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lbp, "_cascade", cascade)
 
 
 @pytest.fixture

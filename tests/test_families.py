@@ -19,8 +19,10 @@ from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
 from tests.maps import ATTENTION, maps_for
+from tests.weights import shortened
 
-FEW = {"samples": 10, "count": 4, "steps": 2, "window": 0.4, "top": 6}
+FEW = {"samples": 10, "count": 4, "steps": 2, "window": 0.4, "stride": 1.0, "top": 6}
+NOISY = {"smooth_grad": {"samples": 3}, "gradient_shap": {"samples": 4}}
 WITH_RELU = """resnet18 regnetx_002 densenet121 ghostnet_050 hrnet_w18_small dla46_c repvgg_a0 mobileone_s0
 mobilenetv3_small_050 rexnet_100 mobilenetv4_conv_small lcnet_050 fastvit_t8 efficientvit_b0"""
 WITHOUT = """efficientnet_b0 convnext_atto mambaout_femto edgenext_xx_small poolformer_s12 inception_next_atto
@@ -62,8 +64,8 @@ def _shorter(stage: Any) -> Any:
     return stage[:2] if isinstance(stage, list) else replace(stage, d=min(stage.d, 2))
 
 
-def build(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
-    """Its batch norms have seen images."""
+def build(name: str, side: int, whole: bool = False) -> tuple[nn.Module, torch.Tensor]:
+    """Its batch norms have seen images. `whole`: with all of its blocks."""
     torch.manual_seed(0)
     size = {"img_size": -side} if side < 0 else {}
     with pytest.MonkeyPatch.context() as patch:
@@ -72,6 +74,8 @@ def build(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
             stages = [_shorter(stage) for stage in known[name].blocks]
             patch.setitem(known, name, replace(known[name], blocks=stages))
         model = timm.create_model(name, num_classes=7, **size, **SMALLER.get(name, {})).eval()
+    if not whole:
+        shortened(model)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, 0, 0.3), nn.init.normal_(module.bias, 0, 0.3)
@@ -79,7 +83,7 @@ def build(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
 
 
 def few(method: Method) -> dict[str, Any]:
-    return {p.name: FEW[p.name] for p in method.parameters if p.name in FEW}
+    return {p.name: FEW[p.name] for p in method.parameters if p.name in FEW} | NOISY.get(method.name, {})
 
 
 @pytest.mark.slow
@@ -148,11 +152,10 @@ def without_channels(captured: Capture, model: nn.Module, x: torch.Tensor, layer
         ("mobilenetv3_small_050", 64),
     ],
 )
-@pytest.mark.usefixtures("random_weights")
 def test_deep_lift_on_families(family: str, side: int) -> None:
     """In-place activations, inputs that are used twice, pooling behind activations. Gates add an error, small
     here."""
-    model, x = build(family, side)
+    model, x = build(family, side, whole=True)
     found = maps_for(MethodInputs(model, x, (), Target(torch.tensor([1]))), "deep_lift", {"base": "blur"})
     assert found.expected_sums is not None
     gated = family in ("nfnet_l0", "rexnet_100", "mobilenetv3_small_050")

@@ -75,7 +75,7 @@ def folder(network: Classifier, parts: Parts, tmp_path_factory: pytest.TempPathF
     root = tmp_path_factory.mktemp("decoders")
     before = snapshot(network.model, torch.zeros(1, 3, 32, 32))
     for layer in LAYERS:
-        recipe = InversionRecipe(epochs=10, batch_size=8, learning_rate=3e-3, step=20, width=0.25)
+        recipe = InversionRecipe(epochs=6, batch_size=8, learning_rate=3e-3, step=20, width=0.25)
         assert Inversion(network, layer, parts, root / f"{layer}.safetensors", recipe).fit()
     assert_as_found(before, network.model, torch.zeros(1, 3, 32, 32))
     return root

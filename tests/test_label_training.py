@@ -2,7 +2,9 @@
 against scikit-learn, and a small training from the data to a run."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from sklearn import metrics
 
 from models import checkpoints
+from models.data import toon_attributes
 from models.data.holdout import split_off
 from models.data.open import open_data
 from models.data.parts import Parts, open_parts
@@ -40,6 +43,14 @@ from tests.command import launch, one_line
 from tests.test_label_set_data import many
 
 SIZE = 24
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """All faces of these tests are kept, not the last 64 alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toon_attributes, "draw_face", lru_cache(256)(toon_attributes.draw_face.__wrapped__))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -233,13 +233,13 @@ def test_runs_that_cannot_be_compared(
 @pytest.mark.slow
 def test_valence_and_arousal_are_explained(tmp_path: Path) -> None:
     """A checkpoint of the training task affect: matched by the names of its outputs."""
-    from models.architectures.fer_vgg import fer_vgg
+    from models.architectures.classifiers import ARCHITECTURES
 
     source, table = Tinted(tmp_path / "faces", 8), tmp_path / "t.csv"
     weights = tmp_path / "affect.safetensors"
     torch.manual_seed(0)
-    about = {"architecture": "fer_vgg", "task": "affect", "classes": ["valence", "arousal"]}
-    save(weights, fer_vgg(2), about)
+    about = {"architecture": "tiny_conv", "task": "affect", "classes": ["valence", "arousal"]}
+    save(weights, ARCHITECTURES["tiny_conv"](2), about)
     images = [str(Path(source.root) / item.id) for item in source.items]
     values = np.linspace(-0.9, 0.9, 8).round(2)
     pd.DataFrame(

@@ -76,11 +76,11 @@ def test_regions_are_seen_as_the_network_sees_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     view = Preprocessing(size=(128, 128), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
     net = vitrine.wrap(TinyNet(8).eval(), CLASSES, view)
-    opened = vitrine.run(net, "toon_faces", tmp_path / "run", methods=["grad_cam"], limit=40, force=True)
-    trust = vitrine.trust(opened, net, images=40, cells=CELLS, steps=2, figures="insertion_deletion")
+    opened = vitrine.run(net, "toon_faces", tmp_path / "run", methods=["grad_cam"], limit=24, force=True)
+    trust = vitrine.trust(opened, net, images=24, cells=CELLS, steps=2, figures="insertion_deletion")
     table = opened.table
     right = table[table["label"] == table["pred"]]
-    assert 0 < len(right) < 40
+    assert 0 < len(right) < 24
     assert set(trust.localization["region"]) == {MOVED}
     assert set(trust.localization["images"]) == {len(right)}
     areas = []
@@ -99,20 +99,20 @@ def test_regions_of_several_labels(tmp_path: Path) -> None:
     """Of one label the faces that have it; of the most probable labels those that have theirs."""
     torch.manual_seed(0)
     view = Preprocessing(size=(128, 128), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
-    source = ToonAttributes("test", 30)
+    source = ToonAttributes("test", 16)
     net = vitrine.wrap(TinyNet(14).eval(), source.classes, view, task="multi-label")
-    vitrine.run(net, "toon_attributes", tmp_path / "run", methods=["grad_cam"], limit=30, force=True)
+    vitrine.run(net, "toon_attributes", tmp_path / "run", methods=["grad_cam"], limit=16, force=True)
     label = "beard"
     for asked in (label, ""):
         opened = vitrine.open_run(tmp_path / "run", asked)
-        trust = vitrine.trust(opened, net, images=30, cells=CELLS, steps=2, figures="insertion_deletion")
+        trust = vitrine.trust(opened, net, images=16, cells=CELLS, steps=2, figures="insertion_deletion")
         areas = []
         for row in opened.ok.index:
             face = ToonAttributes("test").face(int(opened.table.at[row, "id"].split("/")[1][:-4]))
             name = asked or opened.classes[int(opened.shown_class(int(row)) or 0)]
             if name in face.labels:
                 areas.append(face.evidence(name).mean())
-        assert 0 < len(areas) < 30
+        assert 0 < len(areas) < 16
         assert set(trust.localization["region"]) == {VISIBLE}
         assert trust.localization["area"].iloc[0] == pytest.approx(np.mean(areas), abs=1e-6)
 

@@ -42,7 +42,7 @@ def test_the_command_of_an_error_is_quoted(words: list[str], option: str, name: 
 def test_the_command_after_a_run_is_quoted(name: str, tmp_path: Path) -> None:
     out = tmp_path / name
     printed = launch(
-        "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--limit", 8, "--out", out
+        "run", "--model", "tiny_conv:toon_studios", "--data", "toon_studios", "--limit", 8, "--out", out
     )
     command = next(line for line in printed.splitlines() if line.startswith("next "))
     assert shlex.split(command)[1:] == ["python", "launch.py", "serve", "--run", str(out)]

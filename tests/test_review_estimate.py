@@ -47,7 +47,7 @@ def reviewed(
     found: dict[tuple[str, str], Answer] = {}
     rows: list[int] = []
     for _ in range(count):
-        shown = next_image(sample, rows, ranking)
+        shown = next_image(sample, rows, lambda: ranking)
         assert shown is not None
         rows.append(shown.row)
         one = answered(shown, bool(wrong[shown.row]))
@@ -96,7 +96,7 @@ def test_a_review_ends_when_everything_is_answered() -> None:
     suspicion, wrong = population(2, 23, 0.2)
     sample = sample_of(suspicion)
     answers = reviewed(sample, suspicion, wrong, 23)
-    assert next_image(sample, [ROWS[one.id] for one in answers.values()], suspicion) is None
+    assert next_image(sample, [ROWS[one.id] for one in answers.values()], lambda: suspicion) is None
     found = estimated(strata_of(sample, ROWS, answers))
     assert found.low == found.fraction == found.high == pytest.approx(wrong.mean())
     assert found.variance == 0

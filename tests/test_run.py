@@ -319,8 +319,8 @@ def test_imagenet_photos(imagenet: Path, mobilenet_weights: Path, tmp_path: Path
     from models.data.open import open_data
     from models.registry import load
 
-    classifier, source = load("mobilenet_v2", mobilenet_weights), open_data(str(imagenet), limit=60)
-    assert len(source) == 60
+    classifier, source = load("mobilenet_v2", mobilenet_weights), open_data(str(imagenet), limit=36)
+    assert len(source) == 36
     run(classifier, source, tmp_path / "run", ["grad_cam"])
     data = open_run(tmp_path / "run")
     transform, own = MobileNet_V2_Weights.IMAGENET1K_V1.transforms(), []

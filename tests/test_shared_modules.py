@@ -18,7 +18,8 @@ from models.errors import UserError
 from tests.maps import ATTENTION, maps_for
 from tests.networks import ACTIVATIONS, CLASSES, Net, one_activation, one_block, state
 
-FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "top": 3}
+FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "stride": 1.0, "top": 3}
+NOISY = {"smooth_grad": {"samples": 3}, "gradient_shap": {"samples": 4}}
 OF_RELUS = {"guided_backprop", "deconvolution", "guided_grad_cam"}
 pytestmark = pytest.mark.filterwarnings("ignore:Maximum number of iterations")  # in Concept regions
 
@@ -29,7 +30,7 @@ def x() -> torch.Tensor:
 
 
 def attempt(model: nn.Module, x: torch.Tensor, layers: str, name: str) -> torch.Tensor | str:
-    given = {p.name: FEW[p.name] for p in METHODS[name].parameters if p.name in FEW}
+    given = {p.name: FEW[p.name] for p in METHODS[name].parameters if p.name in FEW} | NOISY.get(name, {})
     try:
         return maps_for(MethodInputs(model, x, tuple(layers.split()), Target(CLASSES)), name, given).maps
     except UserError as error:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from dashboard.server.permissions import Access
@@ -71,7 +70,10 @@ def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 
 
 @pytest.mark.slow
-def test_visitors_hear_of_no_other_run_and_no_folder(beside: tuple[str, Path]) -> None:
+def test_visitors_hear_of_no_other_run_and_no_folder(
+    beside: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)  # all are written alike
     url, folder = beside
     visitor, told = Visitor(url), []
     for dependency in visitor.config["dependencies"]:
@@ -81,7 +83,8 @@ def test_visitors_hear_of_no_other_run_and_no_folder(beside: tuple[str, Path]) -
             {"index": "x", "value": "../../x"},
         ):
             told.append(json.dumps(visitor.ask(dependency, event=event)))
-    told += [httpx.get(url).text, json.dumps(visitor.config), httpx.get(f"{url}gradio_api/info").text]
+    told += [visitor.client.get("/").text, json.dumps(visitor.config)]
+    told.append(visitor.client.get("/gradio_api/info").text)
     everything = "\n".join(told)
     assert "second" in everything  # what was named is offered
     assert "gone.safetensors" in everything
@@ -167,7 +170,7 @@ def test_odd_inputs_cost_neither_time_nor_log(
                 answer = visitor.ask(dependency, data)
                 assert len(json.dumps(answer.get("output") or "")) < 400_000
         asked = time.monotonic()
-        assert httpx.get(f"{beside[0]}healthz").status_code == 200
+        assert visitor.client.get("/healthz").status_code == 200
         assert time.monotonic() - asked < 2
     written = "".join(capfd.readouterr())
     assert time.monotonic() - began < 120
@@ -186,7 +189,9 @@ def test_long_messages_are_cut_before_they_are_read() -> None:
 
 
 @pytest.mark.slow
-def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_path: Path) -> None:
+def test_folders_of_images_that_a_table_names_by_absolute_paths(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shutil
 
     import pyarrow as pa
@@ -195,6 +200,7 @@ def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_
     from dashboard.session.context import Context
     from tests.pages import served
 
+    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)  # all are written alike
     folder = tmp_path / "run"
     shutil.copytree(demo, folder)
     for part in sorted((folder / "samples").glob("*.parquet")):
@@ -205,7 +211,7 @@ def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_
         (folder / derived).unlink(missing_ok=True)
     with served(Context(open_run(folder), access=Access.VISITOR, trainings=tmp_path)) as url:
         visitor = Visitor(url)
-        told = [httpx.get(url).text, json.dumps(visitor.config)]
+        told = [visitor.client.get("/").text, json.dumps(visitor.config)]
         for dependency in visitor.config["dependencies"]:
             for event in ({"index": "class", "value": "2"}, {"index": "open", "value": "3"}):
                 told.append(json.dumps(visitor.ask(dependency, event=event)))

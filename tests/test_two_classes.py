@@ -260,7 +260,11 @@ def test_maps_that_an_old_run_lacks_are_said(folder: Path, tmp_path: Path) -> No
     assert lost
     assert all(NOT_STORED in card for card in cards(at, lost, "layer_cam", "both", False))
     assert not any(NOT_STORED in card for card in cards(at, kept, "layer_cam", "both", False))
-    made = Export(Findings(open_run(old)).at(0.95, 1), tmp_path / "out", ExportOptions("misses"))
+    made = Export(
+        Findings(open_run(old)).at(0.95, 1),
+        tmp_path / "out",
+        ExportOptions("misses", per_class=50),
+    )
     list(made.steps())
     assert NOT_STORED in (tmp_path / "out" / "index.html").read_text()
     assert gallery(Findings(at), {}, first_view(at))
@@ -322,18 +326,18 @@ def test_analyze_prints_measures(findings: Findings) -> None:
 def test_export_and_report_follow(findings: Findings, tmp_path: Path) -> None:
     truth, p = truth_and_probability(findings.run)
     out, run = tmp_path / "all.zip", findings.run.folder
-    text = launch("export", run, "--threshold", "0.8", "--select", "misses", "--out", out)
-    assert "misses; class 1 is predicted where its probability is at least 0.8" in text
+    text = launch("export", run, "--threshold", "0.6", "--select", "misses", "--out", out)
+    assert "misses; class 1 is predicted where its probability is at least 0.6" in text
     with zipfile.ZipFile(out) as archive:
         with archive.open("predictions.csv") as file:
             rows = list(csv.DictReader(TextIOWrapper(file, "utf-8")))
         about = json.loads(archive.read("manifest.json"))
-    assert [row["predicted"] for row in rows] == [f"class {int(x >= 0.8)}" for x in p]
-    assert (about["threshold"], about["positive"]) == (0.8, "class 1")
-    assert about["images"] == (truth & (p < 0.8)).sum()
+    assert [row["predicted"] for row in rows] == [f"class {int(x >= 0.6)}" for x in p]
+    assert (about["threshold"], about["positive"]) == (0.6, "class 1")
+    assert about["images"] == (truth & (p < 0.6)).sum()
     page = tmp_path / "report.html"
-    assert "threshold    0.8 of the probability" in launch("report", run, "--threshold", "0.8", "--out", page)
+    assert "threshold    0.6 of the probability" in launch("report", run, "--threshold", "0.6", "--out", page)
     html = page.read_text()
-    assert f"<td>{metrics.recall_score(truth, p >= 0.8):.3f}</td>" in html
-    assert "threshold 0.8 of the probability of class 1" in html
-    assert f"{100 * (truth == (p >= 0.8)).mean():.1f}\u00a0%" in html
+    assert f"<td>{metrics.recall_score(truth, p >= 0.6):.3f}</td>" in html
+    assert "threshold 0.6 of the probability of class 1" in html
+    assert f"{100 * (truth == (p >= 0.6)).mean():.1f}\u00a0%" in html

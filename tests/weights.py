@@ -76,3 +76,19 @@ def two_layers(patch: pytest.MonkeyPatch) -> None:
         "_vision_transformer",
         lambda *given, **named: build(*given, **{**named, "num_layers": 2}),
     )
+
+
+def shortened(model: nn.Module, kept: int = 2) -> nn.Module:
+    """The same parts, fewer of them: of blocks of the same layers that follow one another, the first ones."""
+    for module in list(model.modules()):
+        if isinstance(module, nn.Sequential):
+            run, before, extra = 0, None, []
+            for i, block in enumerate(module):
+                shapes = [tuple(p.shape) for p in block.parameters()]
+                layers = type(block), [type(m) for m in block.modules()], shapes
+                run = run + 1 if shapes and layers == before else 1
+                before = layers
+                extra += [i] if run > kept else []
+            for i in reversed(extra):
+                del module[i]
+    return model

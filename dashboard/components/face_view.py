@@ -9,6 +9,7 @@ from markupsafe import Markup
 from dashboard.components.map_cards import Card, data_url, drawn_map, file_links, shared_top
 from dashboard.components.markup import NOTHING, action, html, join
 from explain import render
+from models.data.images import PNG
 from models.faces.boxes import FaceBox
 from models.faces.crop import AUTO, OFF, FaceCrop
 
@@ -123,7 +124,7 @@ def _files(session: "ImageSession", c: Card) -> Markup:
     assert c.raw is not None
     picture, found = io.BytesIO(), io.BytesIO()
     scaled = render.normalize(c.raw)
-    render.overlay_on_photo(session.photo, scaled, session.place).save(picture, "PNG")
+    render.overlay_on_photo(session.photo, scaled, session.place).save(picture, **PNG)
     found.write(json.dumps(session.face.as_dict(), indent=1).encode())
     links = [
         ("photo.png", data_url("image/png", picture)),

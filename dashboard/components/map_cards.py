@@ -18,6 +18,7 @@ from explain import render
 from explain.analysis.regression_text import number
 from explain.formatting import decimal, layer_label
 from explain.methods.boxes import strongest_box
+from models.data.images import PNG
 
 if TYPE_CHECKING:
     from explain.quality.kept import Badge
@@ -174,7 +175,7 @@ def _files(c: Card, raw: np.ndarray, image: Image.Image) -> Markup:
     """Links that hold the files themselves: no route, no file on the server."""
     npy, overlay, scaled = io.BytesIO(), io.BytesIO(), render.normalize(raw)
     np.save(npy, raw)
-    render.overlay(image, scaled).save(overlay, "PNG")
+    render.overlay(image, scaled).save(overlay, **PNG)
     links = [
         ("map.png", render.colored_png(scaled)),
         ("overlay.png", data_url("image/png", overlay)),

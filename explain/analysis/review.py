@@ -96,7 +96,7 @@ class Review:
 
     def next(self, name: str) -> Shown | None:
         """The image that a reviewer sees; None where all are answered."""
-        return next_image(self.sample, answered_rows(self.of(name), self.rows), self.ranking())
+        return next_image(self.sample, answered_rows(self.of(name), self.rows), self.ranking)
 
     def answer(self, name: str, row: int, kind: str, label: str = "") -> bool:
         """Keep an answer on the image that a reviewer sees; the given label as the right class agrees.

@@ -6,7 +6,7 @@ next fifth, and the rest. Each stratum has a random order that is fixed by the r
 images is the first m of it; so any stop is a simple random sample of the stratum, whatever was answered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -73,14 +73,14 @@ def sample_of(suspicion: pd.Series, seed: int = 0) -> Sample:
     return Sample(tuple(rng.permutation(part) for part in parts if len(part)))
 
 
-def next_image(sample: Sample, answered: Sequence[int], ranking: pd.Series) -> Shown | None:
-    """What a reviewer sees who answered these rows; None where all are answered. `ranking`: suspicion of each
-    row as it is known by now. Each third image is the most suspicious one; the others are the next of the
-    stratum whose sample lags most behind its share. Images of the sample that were answered as suspicious
-    ones count as drawn when it reaches them."""
+def next_image(sample: Sample, answered: Sequence[int], ranking: Callable[[], pd.Series]) -> Shown | None:
+    """What a reviewer sees who answered these rows; None where all are answered. `ranking`: makes the
+    suspicion of each row as it is known by now. Each third image is the most suspicious one; the others are
+    the next of the stratum whose sample lags most behind its share. Images of the sample that were answered
+    as suspicious ones count as drawn when it reaches them."""
     done = set(answered)
     if len(done) % EVERY == EVERY - 1:
-        row = _most_suspicious(ranking, answered)
+        row = _most_suspicious(ranking(), answered)
         if row is not None:
             return sample.shown(row, SUSPICIOUS)
     drawn = sample.drawn(done)

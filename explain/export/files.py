@@ -17,6 +17,7 @@ from PIL import Image
 from explain.run.format import Manifest
 from models.atomic import SUFFIX as TEMPORARY
 from models.atomic import output_file
+from models.data.images import PNG
 from models.errors import UserError
 from models.temporary import temporary_folder
 
@@ -39,7 +40,7 @@ def save_picture(image: Image.Image, path: Path) -> None:
         if path.suffix == ".jpg":
             pixels.convert("RGB").save(temporary, "JPEG", quality=95, subsampling=0)
         else:
-            pixels.save(temporary, "PNG")
+            pixels.save(temporary, **PNG)
 
 
 def claim(out: Path, columns: tuple[str, ...]) -> None:

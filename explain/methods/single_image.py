@@ -14,7 +14,7 @@ from explain.methods.registry import get
 from explain.render import colored, normalize, overlay, overlay_on_photo
 from models.atomic import output_file
 from models.class_index import class_index
-from models.data.images import UnreadableImage, open_image
+from models.data.images import PNG, UnreadableImage, open_image
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 
@@ -78,8 +78,8 @@ def write(session: ImageSession, made: MapResult, stem: Path) -> list[Path]:
         np.save(files[0], made.raw)
         colored(scaled).save(files[1])
         if session.photo is not None and session.place is not None:
-            overlay_on_photo(session.photo, scaled, session.place).save(files[2])
-        overlay(session.image, scaled).save(files[-1])
+            overlay_on_photo(session.photo, scaled, session.place).save(files[2], **PNG)
+        overlay(session.image, scaled).save(files[-1], **PNG)
     except OSError as error:
         raise UserError(
             f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another "

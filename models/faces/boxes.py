@@ -58,10 +58,16 @@ def grouped(windows: Iterable[tuple[float, float, float, float]], least: float) 
 def without_overlaps(boxes: Iterable[FaceBox], most: float) -> list[FaceBox]:
     """Non-maximum suppression: from the highest score down, boxes that overlap no better one by more than
     `most`."""
+    best = sorted(boxes, key=lambda b: (-b.score, b.left, b.top))
+    sides = np.array([[b.left, b.top, b.left + b.width, b.top + b.height] for b in best]).reshape(-1, 4)
+    areas, left = np.array([b.width * b.height for b in best]), np.ones(len(best), bool)
     kept: list[FaceBox] = []
-    for box in sorted(boxes, key=lambda b: (-b.score, b.left, b.top)):
-        if all(overlap(box, other) <= most for other in kept):
+    for i, box in enumerate(best):
+        if left[i]:
             kept.append(box)
+            inside = np.minimum(sides[:, 2:], sides[i, 2:]) - np.maximum(sides[:, :2], sides[i, :2])
+            shared = np.maximum(inside, 0).prod(1)
+            left &= shared <= most * (areas + areas[i] - shared)
     return kept
 
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from models.atomic import output_file
 from models.counts import counted
 from models.data.folder import images_below
-from models.data.images import UnreadableImage, open_image
+from models.data.images import PNG, UnreadableImage, open_image
 from models.errors import UserError
 from models.faces.crop import FaceCrop, FaceRequest, crop_face
 from models.faces.detectors import opened
@@ -109,7 +109,7 @@ class FolderCrops:
             return {"photo": photo, "problem": "no face found: left out", "crop": "", **found.as_dict()}
         path = self.out / crop
         with output_file(path, REMEDY) as temporary:
-            found.of(image).save(temporary, "PNG")
+            found.of(image).save(temporary, **PNG)
         return {"photo": photo, "problem": _problem(found), "file": crop, **found.as_dict()}
 
     @property
