@@ -25,6 +25,7 @@ from models.data.folder import FolderSource
 from models.errors import Cancelled, UserError
 from models.registry import spec
 from tests.command import launch, one_line
+from tests.ports import free_port
 from tests.ray_runs import Opened
 
 CLASSES = ("happiness", "sadness", "neutral", "anger")
@@ -211,6 +212,14 @@ def test_errors_of_a_worker_are_one_line(opened: Opened, whole: Path, tmp_path: 
     (tmp_path / "anger" / "0.png").write_bytes((opened.folder / "anger" / "00.png").read_bytes())
     with pytest.raises(UserError, match="finds other images or labels there"):
         answers(replace(opened, folder=tmp_path), whole, [0])
+
+
+def test_a_wrong_address_is_said_at_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vitrine-xai[cluster]'")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    for address in (f"127.0.0.1:{free_port()}", f"ray://127.0.0.1:{free_port()}"):
+        with pytest.raises(UserError, match=rf"^Ray at '{address}' does not answer \(.*refused\): see 'ray"):
+            next(on_workers(Workers(address), opened)(None, [[0]]))  # type: ignore[arg-type]
 
 
 # -- workers of Ray ----------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TURNS = 8
 """So many units of work each worker gets, at least, so that all of them end together."""
+ANSWERS = 5.0  # seconds in which a cluster must take a connection
 SAME = {"weights_hash": "weights", "code": "code of the network", "data_fingerprint": "images or labels"}
 """Fields of a request that a worker compares with what it opens -> what they are called in messages."""
 _ROWS = pa.schema(
@@ -240,6 +241,7 @@ def _connected(workers: Workers) -> Iterator[None]:
     own: dict[str, Any] = {} if address else {"include_dashboard": False}
     with _signals_kept():
         try:
+            _require_listening(address)
             ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
         except Exception as error:  # Ray raises bare ones where it does not start in time
             what = f"at '{address}'" if address else "on this machine"
@@ -251,6 +253,13 @@ def _connected(workers: Workers) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_listening(address: str) -> None:
+    """Raises OSError where nothing listens at 'host:port': Ray itself looks for it for two minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS).close()
 
 
 @contextmanager
