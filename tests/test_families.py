@@ -89,7 +89,6 @@ def few(method: Method) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Maximum number of iterations")
 @pytest.mark.parametrize("family", [*WITH_RELU.split(), *WITHOUT.split(), *SIDES])
-@pytest.mark.usefixtures("random_weights")
 def test_every_method(family: str) -> None:
     """A finite map, or one line of reason: CAM, LRP and the methods of ReLUs are not for every network."""
     model, x = build(family, SIDES.get(family, 64))
@@ -181,7 +180,6 @@ def test_default_layer_before_attention_by_another_name(family: str, layer: str)
     "family",
     ["resnet18", "regnetx_002", "repvgg_a0", "densenet121", "cspresnet50", "dla46_c", "hrnet_w18_small"],
 )
-@pytest.mark.usefixtures("random_weights")
 def test_full_gradients_sum_to_the_score_of_families(family: str) -> None:
     """Of ReLUs; timm's batch norms hold the activation behind them."""
     if family == "cspresnet50":  # of leaky ReLUs

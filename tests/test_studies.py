@@ -19,7 +19,7 @@ from models.training.recipe import Recipe
 from models.training.studies import StudyArm, _seconds, checked, fc_vs_conv, scratch_vs_finetune, study
 from models.training.train import Training
 
-BASE = "fer_vgg:toon_faces"
+BASE = "tiny_conv:toon_studios"
 pytestmark = pytest.mark.usefixtures("charts_not_drawn")
 QUICK = Recipe(epochs=3, batch_size=6, patience=3)
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_had_is_told_before_the_first_training(
     parts = open_parts(str(pictures))
     with pytest.raises(UserError, match="No checkpoint at"):
         study(backbones(weights=str(tmp_path / "none.safetensors")), parts, tmp_path / "study")
-    with pytest.raises(UserError, match="has 12 blocks"):
+    with pytest.raises(UserError, match="has 4 blocks"):
         study(backbones(unfreeze=13), parts, tmp_path / "study")
     assert not (tmp_path / "study").exists()
     (tmp_path / "file").write_text("")
@@ -174,7 +174,7 @@ def test_scratch_vs_finetune_stopped_and_gone_on_with(
     same_as_metadata(
         pd.read_csv(out / "study.csv"), [out / "scratch.safetensors", out / "finetune.safetensors"]
     )
-    assert list(table["model"]) == ["fer_vgg", "fer_vgg"]
+    assert list(table["model"]) == ["tiny_conv", "tiny_conv"]
     assert list(table["recipe"]) == ["scratch", "finetune"]
     assert list(table["head epochs"]) == [0, 3]
     assert list(table["epochs"]) == [3, 3]
