@@ -20,8 +20,9 @@ from dashboard.server.sharing import Sharing
 from explain.run.folder_of_runs import RunEntry
 from explain.run.format import MANIFEST, part_files
 from models.errors import UserError
+from tests.axe import Axe
 from tests.command import one_line, run_command
-from tests.pages import Events, open_tab
+from tests.pages import PHONE, Events, fits_wide_and_narrow, open_tab, resized
 from tests.raw import Visitor
 from tests.run_lists import LOGIN, listening, made
 
@@ -183,6 +184,8 @@ def test_from_the_list_to_a_run_and_back(runs: Path, browser: Any) -> None:
         events = Events(page)
         page.goto(url)
         page.locator("#vt-runs tbody tr").nth(5).wait_for()
+        assert fits_wide_and_narrow(page)
+        assert axe_in_both_themes(page) == []
         page.fill("#vt-runs input", "toon_faces CO")
         page.press("#vt-runs input", "Enter")
         page.locator("#vt-runs tbody tr").nth(1).wait_for(state="detached")
@@ -198,6 +201,19 @@ def test_from_the_list_to_a_run_and_back(runs: Path, browser: Any) -> None:
         assert page.url == f"{url}/"
         page.close()
     assert not wrong
+
+
+def axe_in_both_themes(page: Any) -> list[str]:
+    """The violations, wide and on a phone, light and dark."""
+    page.add_style_tag(content="* { transition: none !important }")
+    rules, found = Axe(page), list[str]()
+    for width in (1280, PHONE):
+        resized(page, width)
+        found += rules.view()
+        page.click("[data-theme-switch]")
+        found += rules.contrast()
+    resized(page, 1280)
+    return found
 
 
 # --- the command
