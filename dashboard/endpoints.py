@@ -7,7 +7,6 @@ import gradio as gr
 from PIL import Image
 
 from dashboard.error_boundary import error_boundary
-from dashboard.server.event_queue import MODEL, READS
 from dashboard.server.uploads import handed_out, open_upload, photo_upload
 from dashboard.session.context import Context
 from explain.analysis.findings import Findings
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 TOP, MOST = 5, 1000
 PLAIN, PREFIXES = ("", "errors", "correct", "notes"), ("class:", "pair:", "tag:")
 """Selections that need no findings, and the beginnings of others."""
-EXPORT = {"concurrency_id": "export"}
 
 
 def register(endpoints: "Endpoints", ctx: Context) -> None:
@@ -45,21 +43,20 @@ class Endpoints:
         self._ctx = ctx
 
     def register_errors(self) -> None:
-        inputs = [gr.Textbox("errors"), gr.Number(20, precision=0)]
-        _endpoint(self.errors, inputs, [gr.JSON(label="errors")], READS)
+        _endpoint(self.errors, [gr.Textbox("errors"), gr.Number(20, precision=0)], [gr.JSON(label="errors")])
 
     def register_live(self) -> None:
         photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
-        _endpoint(self.predict, [photo, gr.Textbox("")], [answer], MODEL)
+        _endpoint(self.predict, [photo, gr.Textbox("")], [answer], "model")
         inputs = [photo, gr.Textbox("grad_cam"), *(gr.Textbox("") for _ in range(3))]
         overlay = gr.Image(type="pil", format="png", label="overlay")
-        _endpoint(self.explain, inputs, [answer, overlay], MODEL)
+        _endpoint(self.explain, inputs, [answer, overlay], "model")
 
     def register_files(self) -> None:
         file = gr.File(label="file")
         inputs = [gr.Textbox(""), gr.Number(2, precision=0), gr.Textbox("")]
-        _endpoint(self.export, inputs, [file], EXPORT)
-        _endpoint(self.report, [], [file], EXPORT)
+        _endpoint(self.export, inputs, [file], "export")
+        _endpoint(self.report, [], [file], "export")
 
     @error_boundary
     def errors(self, request: gr.Request, select: str = "errors", limit: int = 20) -> dict[str, Any]:
@@ -240,7 +237,7 @@ def _images(run: RunData, rows: list[int]) -> list[dict[str, Any]]:
     ]
 
 
-def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], options: dict[str, Any]) -> None:
+def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_id: str | None = None) -> None:
     """Under the handler's own name."""
     gr.Button(visible=False).click(
         handler,
@@ -248,5 +245,5 @@ def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], options: dict
         outputs,
         api_name=handler.__name__,
         api_visibility="public",
-        **options,
+        concurrency_id=concurrency_id,
     )
