@@ -81,12 +81,17 @@ def refused(url: str, error: BaseException, done: str = "read") -> UserError:
     if isinstance(error, FileNotFoundError):
         why = f" ({_first_line(error)})" if " " in str(error) else ""
         return UserError(f"Nothing is at '{url}'{why}: check the bucket, or host, and the path.")
-    if isinstance(error, NotImplementedError) and done != "read":
-        return UserError(
-            f"'{url}' cannot be written: files of {protocol}:// can be read only; give a local folder, or a "
-            "URL such as s3://bucket/folder."
-        )
+    if isinstance(error, NotImplementedError) and done != "read":  # fsspec's answer of such file systems
+        return read_only(url)
     return UserError(f"'{url}' cannot be {done} ({_first_line(error)}).")
+
+
+def read_only(url: str) -> UserError:
+    """That nothing can be written to the file system of a URL."""
+    return UserError(
+        f"'{url}' cannot be written: files of {url.partition('://')[0]}:// can be read only; give a local "
+        "folder, or a URL such as s3://bucket/folder."
+    )
 
 
 def _silent(url: str, error: BaseException) -> Unreachable:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.atomic import SUFFIX, atomic
-from models.data.remote_errors import refused
+from models.data.remote_errors import read_only, refused
 from models.data.remote_files import Entry, RemoteFiles, entry_of
 from models.data.remote_path import RemotePath
 from models.errors import UserError
@@ -80,7 +80,7 @@ class RemoteStore:
         `FileExistsError` where there is one; the server itself decides, where it can. Raises UserError where
         it cannot be written."""
         if self._protocol in READ_ONLY:
-            raise refused(self._at(name), NotImplementedError(), "written")
+            raise read_only(self._at(name))
 
         def ask(system: Any, path: str) -> dict[str, Any]:
             if new:
