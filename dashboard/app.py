@@ -11,6 +11,7 @@ from dashboard.components.note_editor import class_names
 from dashboard.endpoints import Endpoints, register
 from dashboard.number_endpoints import NumberEndpoints
 from dashboard.page import Page, folders
+from dashboard.server.event_queue import MODEL
 from dashboard.session.context import Context
 from dashboard.tabs.registry import missing, open_to
 from explain.run.number_run import NumbersRun
@@ -21,7 +22,7 @@ QUEUE = 64  # events that wait; further ones are refused
 def build(ctx: Context) -> gr.Blocks:
     """The whole page, from what the run already holds; no model runs."""
     loads: list[tuple[Callable[..., Any], Any, Any]] = []
-    selections: dict[str, tuple[Callable[..., Any], Any, Any]] = {}
+    selections: dict[str, tuple[Any, ...]] = {}
 
     def closed(request: gr.Request) -> None:
         """The page was closed: cancel its work, forget its photos. The run may be closed by then, too."""
@@ -31,7 +32,7 @@ def build(ctx: Context) -> gr.Blocks:
         ctx.forget(str(request.session_hash))
 
     ctx.on_load = lambda *event: loads.append(event)
-    ctx.on_tab = lambda name, *event: selections.__setitem__(name, event)
+    ctx.on_tab = lambda name, *event, **options: selections.__setitem__(name, (event, options))
     with Page(title="Vitrine", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         page.hidden = None if ctx.access.computes else folders(ctx.server_files)
         run = ctx.run
@@ -46,11 +47,9 @@ def build(ctx: Context) -> gr.Blocks:
                         continue
                     tab.build(ctx)
                 if tab.ID in selections:
+                    event, options = selections[tab.ID]
                     item.select(
-                        *selections[tab.ID],
-                        api_visibility="private",
-                        concurrency_id="model",
-                        show_progress="hidden",
+                        *event, api_visibility="private", show_progress="hidden", **(options or MODEL)
                     )
         for event in loads:
             page.load(*event, api_visibility="private", show_progress="hidden", concurrency_limit=None)

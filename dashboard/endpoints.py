@@ -7,6 +7,7 @@ import gradio as gr
 from PIL import Image
 
 from dashboard.error_boundary import error_boundary
+from dashboard.server.event_queue import MODEL, READS
 from dashboard.server.uploads import handed_out, open_upload, photo_upload
 from dashboard.session.context import Context
 from explain.analysis.findings import Findings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 TOP, MOST = 5, 1000
 PLAIN, PREFIXES = ("", "errors", "correct", "notes"), ("class:", "pair:", "tag:")
 """Selections that need no findings, and the beginnings of others."""
+EXPORT = {"concurrency_id": "export"}
 
 
 def register(endpoints: "Endpoints", ctx: Context) -> None:
@@ -43,20 +45,21 @@ class Endpoints:
         self._ctx = ctx
 
     def register_errors(self) -> None:
-        _endpoint(self.errors, [gr.Textbox("errors"), gr.Number(20, precision=0)], [gr.JSON(label="errors")])
+        inputs = [gr.Textbox("errors"), gr.Number(20, precision=0)]
+        _endpoint(self.errors, inputs, [gr.JSON(label="errors")], READS)
 
     def register_live(self) -> None:
         photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
-        _endpoint(self.predict, [photo, gr.Textbox("")], [answer], "model")
+        _endpoint(self.predict, [photo, gr.Textbox("")], [answer], MODEL)
         inputs = [photo, gr.Textbox("grad_cam"), *(gr.Textbox("") for _ in range(3))]
         overlay = gr.Image(type="pil", format="png", label="overlay")
-        _endpoint(self.explain, inputs, [answer, overlay], "model")
+        _endpoint(self.explain, inputs, [answer, overlay], MODEL)
 
     def register_files(self) -> None:
         file = gr.File(label="file")
         inputs = [gr.Textbox(""), gr.Number(2, precision=0), gr.Textbox("")]
-        _endpoint(self.export, inputs, [file], "export")
-        _endpoint(self.report, [], [file], "export")
+        _endpoint(self.export, inputs, [file], EXPORT)
+        _endpoint(self.report, [], [file], EXPORT)
 
     @error_boundary
     def errors(self, request: gr.Request, select: str = "errors", limit: int = 20) -> dict[str, Any]:
@@ -237,7 +240,7 @@ def _images(run: RunData, rows: list[int]) -> list[dict[str, Any]]:
     ]
 
 
-def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_id: str | None = None) -> None:
+def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], options: dict[str, Any]) -> None:
     """Under the handler's own name."""
     gr.Button(visible=False).click(
         handler,
@@ -245,5 +248,5 @@ def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_i
         outputs,
         api_name=handler.__name__,
         api_visibility="public",
-        concurrency_id=concurrency_id,
+        **options,
     )

@@ -35,7 +35,7 @@ from tests.pages import served
 from tests.raw import Visitor
 
 VISITORS = 20
-ARRIVING = 8  # as many as the server has threads
+ARRIVING = 16  # as many as the server has threads
 
 
 def test_visitors_wait_for_one_computation_and_hold_no_thread(

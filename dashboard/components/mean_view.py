@@ -24,10 +24,11 @@ A_PAGE = 6
 
 
 def _picture(findings: Findings, label: int, correct: bool) -> str:
-    key, ok, kept = (label, correct), findings.run.ok, findings.pictures
-    if (found := kept.get(key)) is None:
-        rows = ok.index[(ok["label"] == label) & (ok["correct"] == correct)].to_numpy()
-        found = kept[key] = mean_picture(findings.run, rows)
+    key, ok = (label, correct), findings.run.ok
+    with findings.draws:
+        if (found := findings.pictures.get(key)) is None:
+            rows = ok.index[(ok["label"] == label) & (ok["correct"] == correct)].to_numpy()
+            found = findings.pictures[key] = mean_picture(findings.run, rows)
     return found
 
 

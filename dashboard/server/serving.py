@@ -59,7 +59,7 @@ def options(
         "footer_links": [],
         "run_history": False,
         "allowed_paths": [],
-        "max_threads": 8,
+        "max_threads": 16,
         "max_file_size": "20mb",
         "server_name": f"[{sharing.address}]" if ":" in sharing.address else sharing.address,
         "state_session_capacity": SESSIONS,

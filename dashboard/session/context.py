@@ -91,9 +91,9 @@ class Context:
     view: Any = None
     tabs: Any = None
     on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives
-    on_tab: Callable[..., None] = lambda *event: (
+    on_tab: Callable[..., None] = lambda *event, **options: (
         None
-    )  # (tab's id, handler, inputs, outputs) when the tab is opened
+    )  # (tab's id, handler, inputs, outputs) when the tab is opened; options of one without the network
     _working: threading.Thread | None = None
     _findings: "LRUCache[int, Findings]" = field(default_factory=lambda: LRUCache(LABELS))
     _lock: FairLock = field(default_factory=FairLock)  # of the network, which may compute long

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 TITLE = "Compare"
 KEPT = 3  # comparisons
+ONE_BY_ONE: dict[str, Any] = {"concurrency_id": "compare"}  # a comparison that several want is made once
 Thresholds = Mapping[str, float]
 """Of labels, by their numbers as text."""
 
@@ -215,9 +216,10 @@ class CompareTab:
             show_progress="hidden",
             trigger_mode="multiple",
             api_visibility="private",
+            **ONE_BY_ONE,
         )
         ctx.on_load(self.arrive, [self._view], [self._view, ctx.tabs])
-        ctx.on_tab(ID, self.opened, [self._view, ctx.view], results)
+        ctx.on_tab(ID, self.opened, [self._view, ctx.view], results, **ONE_BY_ONE)
 
     def _shown(self, choice: Choice, errors: dict[str, Any]) -> Iterator[list[Any]]:
         """The pieces of a choice; a message before, where they take a while. `errors`: the view of Errors."""

@@ -26,6 +26,7 @@ from dashboard.components.slice_view import slice_view
 from dashboard.components.threshold_view import threshold_panel
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
+from dashboard.server.event_queue import READS
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
@@ -189,6 +190,7 @@ class ErrorsTab:
             show_progress="hidden",
             trigger_mode="multiple",  # "always_last" would send the first of two quick clicks again
             api_visibility="private",
+            **READS,
         )
         if ctx.run.label_sets is not None:  # a label that nobody asked for before has no findings yet
             quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}

@@ -12,6 +12,7 @@ from dashboard.components.export_view import contents, done, failed, progress
 from dashboard.components.trust_line import method_options
 from dashboard.error_boundary import error_boundary
 from dashboard.links import in_inspect
+from dashboard.server.event_queue import READS
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
 from dashboard.tabs.errors_state import View
@@ -84,7 +85,7 @@ class ExportTab:
         self._of_all.click(self.report_of_all, report, result, concurrency_id="export", **QUIET)
         self._state.select(self.stop, None, None, concurrency_limit=None, **QUIET)
         self._contents.select(self.opened, None, [ctx.opened, ctx.tabs], **QUIET)
-        ctx.on_tab(ID, self.chosen, inputs, [*shown, form["methods"]])
+        ctx.on_tab(ID, self.chosen, inputs, [*shown, form["methods"]], **READS)
 
     def _findings(self, keys: dict[str, Any]) -> Findings:
         """Of the label and at the threshold of Errors."""

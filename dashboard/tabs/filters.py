@@ -20,6 +20,7 @@ from dashboard.components.placeholders import waiting
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect, linked
+from dashboard.server.event_queue import READS
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.tabs.filters_state import CLASSES, FILTERS, ID, UNITS, FiltersView, UnitRequest, from_query
@@ -159,10 +160,10 @@ class FiltersTab:
         typed = [control.input for control in controls]
         gr.on(typed, self.show, inputs, areas, trigger_mode="always_last", **model)
         kind, classes = self._form["kind"], self._form["classes"]
-        kind.change(lambda kind: gr.Dropdown(visible=kind == CLASSES), [kind], [classes], **QUIET)
+        kind.change(lambda kind: gr.Dropdown(visible=kind == CLASSES), [kind], [classes], **QUIET, **READS)
         running = [self._features, self._start, self._cancel]
         maximized = self._start.click(self.maximize, inputs, running, concurrency_id="maximize", **QUIET)
-        done = maximized.then(self.ready, None, [self._start, self._cancel], **QUIET)
+        done = maximized.then(self.ready, None, [self._start, self._cancel], **QUIET, **READS)
         done.then(self.settle, inputs, [self._features, self._alone], **model)
         self._cancel.click(self.stop, None, None, concurrency_limit=None, **QUIET)
         ctx.on_load(self.arrive, [self._view], [self._view, ctx.tabs])

@@ -24,6 +24,7 @@ from dashboard.components.placeholders import no_gaze_folder, no_gaze_model, wai
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, number
 from dashboard.plots import figure
+from dashboard.server.event_queue import READS
 from dashboard.session.context import Context
 from dashboard.session.gaze_service import GazeComparison, GazeService
 from dashboard.session.subject_picker import SubjectPicker
@@ -127,7 +128,8 @@ class GazeTab:
     def listen(self) -> None:
         ctx, state, results = self._ctx, self._view, self._results
         clicks = [self._large.select, self._cards.select]
-        gr.on(clicks, self.act, [state, ctx.view], results, trigger_mode="multiple", **QUIET)
+        reads = {} if ctx.run.numbers else READS  # of numbers, a click may ask the network
+        gr.on(clicks, self.act, [state, ctx.view], results, trigger_mode="multiple", **QUIET, **reads)
         tab = [self._fresh, state, ctx.opened, ctx.view]
         ctx.on_tab(ID, self.opened, tab, [self._fresh, self._curves, *results])
         ctx.on_load(self.arrive, [state], [*results, ctx.tabs])

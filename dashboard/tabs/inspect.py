@@ -13,6 +13,7 @@ from dashboard.components.panel import panel as panel_of
 from dashboard.components.subject import facts, run_maps, shown_probability, start_page
 from dashboard.error_boundary import error_boundary, message_text
 from dashboard.links import TAB, in_inspect
+from dashboard.server.event_queue import READS
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.session.subject_picker import SubjectPicker
@@ -142,7 +143,7 @@ class InspectTab:
         ctx, controls = self._ctx, self._form.controls
         target, contrast = controls["target"], controls["contrast_class"]
         of_run = [self._subject, self._facts, self._panel, self._run_maps, target, contrast, self._photo]
-        ctx.opened.change(self.from_run, [ctx.opened], of_run, **QUIET)
+        ctx.opened.change(self.from_run, [ctx.opened], of_run, **QUIET, **READS)
         ctx.on_load(self.arrive, None, [ctx.opened, ctx.tabs])
         if not ctx.access.explains:
             return
@@ -152,7 +153,7 @@ class InspectTab:
         self._listen_to_clicks(results)
         inputs = [self._subject, *self._form.inputs]
         self._photo.select(self.choose_face, inputs, from_outside, **self._busy())
-        self._subject.change(self.remark, [self._subject], [self._remark], **QUIET)
+        self._subject.change(self.remark, [self._subject], [self._remark], **QUIET, **READS)
         keep_notes(ctx, [self._remark])
         self._picker.listen(
             self.from_outside,
@@ -170,15 +171,17 @@ class InspectTab:
     def _listen_to_form(self, results: list[Any]) -> None:
         inputs, methods = [self._subject, *self._form.inputs], self._form.controls["methods"]
         gr.on(self._form.changes(), self.explain, inputs, results, trigger_mode="always_last", **self._busy())
-        methods.change(self.visible_parameters, [methods], self._form.parameters.groups, **QUIET)
+        methods.change(self.visible_parameters, [methods], self._form.parameters.groups, **QUIET, **READS)
 
     def _listen_to_clicks(self, results: list[Any]) -> None:
         inputs = [self._subject, *self._form.inputs]
-        chosen = self._facts.select(self.choose_class, None, [self._form.controls["target"]], **QUIET)
+        chosen = self._facts.select(
+            self.choose_class, None, [self._form.controls["target"]], **QUIET, **READS
+        )
         chosen.then(self.explain, inputs, results, **self._busy())
-        self._panel.select(self.show_cancel, None, [self._cancel], **QUIET)
+        self._panel.select(self.show_cancel, None, [self._cancel], **QUIET, **READS)
         computed = self._panel.select(self.compute, inputs, results, **self._busy())
-        computed.then(self.hide_cancel, None, [self._cancel], **QUIET)
+        computed.then(self.hide_cancel, None, [self._cancel], **QUIET, **READS)
         self._cancel.click(self.stop, None, None, concurrency_limit=None, **QUIET)
 
     def _busy(self) -> dict[str, Any]:

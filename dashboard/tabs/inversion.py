@@ -20,6 +20,7 @@ from dashboard.components.inversion_view import (
 from dashboard.components.placeholders import no_decoders, waiting
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB
+from dashboard.server.event_queue import READS
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.session.subject_picker import SubjectPicker
@@ -101,7 +102,7 @@ class InversionTab:
             concurrency_id="maximize",
             **QUIET,
         )
-        optimized.then(self.ready, None, [self._start, self._cancel], **QUIET)
+        optimized.then(self.ready, None, [self._start, self._cancel], **QUIET, **READS)
         self._cancel.click(self.stop, None, None, concurrency_limit=None, **QUIET)
 
     def pick(self, subject: Subject, keys: dict[str, Any], errors: dict[str, Any]) -> list[Any]:

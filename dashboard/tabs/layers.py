@@ -17,6 +17,7 @@ from dashboard.components.placeholders import waiting
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, clicked_row, linked
+from dashboard.server.event_queue import READS
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.session.subject_picker import SubjectPicker
@@ -187,7 +188,7 @@ class LayersTab:
         )
         # what is shown now, which may be something else than when the survey began
         self._surveyed.change(self.show, [state, ctx.view], results, **busy)
-        ctx.opened.change(self.opened, [ctx.opened, state], [state], **QUIET)
+        ctx.opened.change(self.opened, [ctx.opened, state], [state], **QUIET, **READS)
         self._picker.listen(self.pick, [state, ctx.view], results, self._sheet)
         ctx.on_load(self.arrive, [state], [state, ctx.tabs])
         ctx.on_tab(ID, self.show, [state, ctx.view], results)

@@ -98,7 +98,7 @@ class NewRunTab:
         names = [form.controls["class_names"], form.names]
         form.names.upload(self.drop_names, [form.names], names, **QUIET)
         self._ctx.on_load(self.typed, [view, *inputs], [self._typed, *panel])
-        self._ctx.on_tab(ID, self.opened, None, [form.controls["model"], *runs])
+        self._ctx.on_tab(ID, self.opened, None, [form.controls["model"], *runs], concurrency_id="runs")
 
     def _values(self, view: NewRunView, values: tuple[Any, ...]) -> dict[str, str]:
         """The fields of the form; where classes were corrected, with the file of the corrections."""

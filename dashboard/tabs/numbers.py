@@ -20,6 +20,7 @@ from dashboard.components.scatter import SCRIPT, scatter_panel
 from dashboard.components.toolbar import controls_row
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
+from dashboard.server.event_queue import READS
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.tabs.errors import EVERY, WAITS
@@ -131,6 +132,7 @@ class NumbersTab:
             show_progress="hidden",
             trigger_mode="multiple",
             api_visibility="private",
+            **READS,
         )
         if len(self._run.outputs) > 1:  # an output that nobody asked for before has no findings yet
             quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}

@@ -44,7 +44,7 @@ class ReviewTab:
         self._card.select(
             self.act, [self._name], outputs, trigger_mode="multiple", concurrency_id="review", **QUIET
         )
-        self._ctx.on_tab(ID, self.opened, [self._name], outputs)
+        self._ctx.on_tab(ID, self.opened, [self._name], outputs, concurrency_id="review")
         self._ctx.on_load(self.arrive, None, [self._ctx.tabs])
 
     def _shown(self, name: str) -> list[Any]:

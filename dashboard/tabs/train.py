@@ -96,7 +96,8 @@ class TrainTab:
         self._clock.tick(self.show, [view], areas, **shown)
         self._save.click(self.charts_zip, [view], [self._save], **QUIET)
         self._ctx.on_load(self.typed, inputs, [self._typed])
-        self._ctx.on_tab(ID, self.opened, [view], [self._form.controls["model"], *areas])
+        opened = [self._form.controls["model"], *areas]
+        self._ctx.on_tab(ID, self.opened, [view], opened, concurrency_id="trainings")
 
     def _shown(self, view: TrainView) -> list[Any]:
         """Values for the areas: the list always; charts and comparison only where they changed."""

@@ -2,6 +2,7 @@
 differences between the maps of right and wrong answers. Slow results are read from the run's folder."""
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -52,7 +53,8 @@ class Evidence:
         self._slow: dict[str, Any] = {}
         self._once = Once()
         self.pictures: LRUCache[tuple[int, bool], str] = LRUCache(PICTURES)
-        """Mean pictures of (class, whether they are correct), as they are drawn."""
+        """Mean pictures of (class, whether they are correct), as they are drawn; hold `draws` for it."""
+        self.draws = threading.Lock()
 
     @property
     def stamp(self) -> dict[str, object]:

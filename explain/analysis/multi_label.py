@@ -3,6 +3,7 @@ precision with an interval, and the outcomes at a threshold for each class. NumP
 is needed. Intervals are of 95 %.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,13 +155,15 @@ class LabelScores:
         """`thresholds`: (K,), or one for all classes. Those of the last ones are kept: every label of a page
         shows the same averages."""
         each = np.broadcast_to(np.asarray(thresholds, float), (len(self.classes),))
-        if (key := each.tobytes()) not in self._counts:
-            self._counts[key] = LabelCounts(self.truth, self.prob >= each, each)
-        return self._counts[key]
+        kept, lock = self._counts
+        with lock:
+            if (key := each.tobytes()) not in kept:
+                kept[key] = LabelCounts(self.truth, self.prob >= each, each)
+            return kept[key]
 
     @cached_property
-    def _counts(self) -> LRUCache[bytes, LabelCounts]:
-        return LRUCache(4)
+    def _counts(self) -> tuple[LRUCache[bytes, LabelCounts], threading.Lock]:
+        return LRUCache(4), threading.Lock()
 
     def thresholds(self, text: str) -> np.ndarray:
         """(K,): of a name in `PRESETS` for each class alone, 0.5 for the classes in `undefined`; or a number
