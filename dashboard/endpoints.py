@@ -1,5 +1,8 @@
 """Endpoints for gradio_client and for agents: predict, explain, errors, export, report."""
 
+import asyncio
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -7,9 +10,10 @@ import gradio as gr
 from PIL import Image
 
 from dashboard.error_boundary import error_boundary
-from dashboard.server.event_queue import MODEL, READS
+from dashboard.server.event_queue import MAPS, READS
 from dashboard.server.uploads import handed_out, open_upload, photo_upload
 from dashboard.session.context import Context
+from dashboard.session.map_queue import answer
 from explain.analysis.findings import Findings
 from explain.analysis.headline import headline
 from explain.analysis.on_maps import said_of
@@ -21,6 +25,7 @@ from models.faces.crop import FaceRequest
 if TYPE_CHECKING:
     from explain.methods.compute import MapResult
     from explain.methods.live import ImageSession
+    from explain.methods.request import MapRequest
 
 TOP, MOST = 5, 1000
 PLAIN, PREFIXES = ("", "errors", "correct", "notes"), ("class:", "pair:", "tag:")
@@ -49,11 +54,11 @@ class Endpoints:
         _endpoint(self.errors, inputs, [gr.JSON(label="errors")], READS)
 
     def register_live(self) -> None:
-        photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
-        _endpoint(self.predict, [photo, gr.Textbox("")], [answer], MODEL)
+        photo, found = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
+        _endpoint(self.predict, [photo, gr.Textbox("")], [found], MAPS)
         inputs = [photo, gr.Textbox("grad_cam"), *(gr.Textbox("") for _ in range(3))]
         overlay = gr.Image(type="pil", format="png", label="overlay")
-        _endpoint(self.explain, inputs, [answer, overlay], MODEL)
+        _endpoint(self.explain, inputs, [found, overlay], MAPS)
 
     def register_files(self) -> None:
         file = gr.File(label="file")
@@ -102,7 +107,7 @@ class Endpoints:
         prepare(self._ctx.findings, select[:LONGEST], lambda: cancellation.raise_if_cancelled(who))
 
     @error_boundary
-    def predict(self, photo: str, faces: str = "") -> dict[str, Any]:
+    async def predict(self, request: gr.Request, photo: str, faces: str = "") -> dict[str, Any]:
         """The prediction of the network for a photo: its most probable classes; and of a network about faces,
         which faces were found, and which part of the photo it got.
 
@@ -111,11 +116,7 @@ class Endpoints:
             faces: auto (crop to the largest face), off (the whole photo), or the number of a face, counted
             from the largest; nothing for auto where the network is about faces, else off.
         """
-        from explain.methods.live import open_session
-
-        image, wanted = self._opened(photo), self._faces(faces)
-        with self._ctx.classifier() as classifier:
-            session = open_session(classifier, image, wanted)
+        session = await self._session(request, photo, faces)
         prob = session.prob
         best = (-prob).argsort(kind="stable")[:TOP].tolist()
         return {
@@ -124,8 +125,20 @@ class Endpoints:
             **found_faces(session),
         }
 
+    async def _session(
+        self, request: gr.Request, photo: str, faces: str, requests: "tuple[MapRequest, ...]" = ()
+    ) -> "ImageSession":
+        """Of a photo, with those first maps that go through the network together with others'
+        (`session.map_queue`); it is not kept. Raises `Cancelled` where who asks has left."""
+
+        def ask() -> "Future[ImageSession]":
+            return self._ctx.maps.ask(self._opened(photo), self._faces(faces), requests)
+
+        wanted = self._ctx.cancellation.still_wanted(str(request.session_hash))
+        return await answer(await asyncio.to_thread(ask), wanted)
+
     @error_boundary
-    def explain(
+    async def explain(
         self,
         request: gr.Request,
         photo: str,
@@ -145,18 +158,24 @@ class Endpoints:
             faces: auto (crop to the largest face), off (the whole photo), or the number of a face, counted
             from the largest; nothing for auto where the network is about faces, else off.
         """
-        from explain.methods.live import MapRequest, open_session
         from explain.methods.registry import get
+        from explain.methods.request import MapRequest
         from explain.methods.single_image import class_number
-        from explain.render import normalize, overlay
 
         get(method)  # raises for a method that there is not
         map_request = MapRequest(method, layer or "", class_number(self._ctx.run.classes, target or None))
-        image, who, cancellation = self._opened(photo), str(request.session_hash), self._ctx.cancellation
-        wanted = self._faces(faces)
+        session = await self._session(request, photo, faces, (map_request,))
+        return await asyncio.to_thread(self._explained, session, map_request, str(request.session_hash))
+
+    def _explained(
+        self, session: "ImageSession", map_request: "MapRequest", who: str
+    ) -> tuple[dict[str, Any], Image.Image]:
+        """The network is held only for a map that is not known yet."""
+        from explain.render import normalize, overlay
+
+        cancellation, known = self._ctx.cancellation, session.known(map_request)
         cancellation.begin(who)
-        with self._ctx.classifier() as classifier:
-            session = open_session(classifier, image, wanted)
+        with nullcontext() if known else self._ctx.classifier():
             result = session.map(map_request, lambda fraction: cancellation.raise_if_cancelled(who))
         return self._described(session, result), overlay(session.image, normalize(result.raw))
 

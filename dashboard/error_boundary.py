@@ -23,9 +23,8 @@ def message_text(message: str) -> str:
 
 
 def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
-    """A handler, or one that yields (also an asynchronous one), whose `UserError` is shown as it is, and
-    whose other errors are logged and shown in one line. A handler that yields nothing changes nothing; Gradio
-    alone would empty its outputs."""
+    """A handler, also one that yields or is asynchronous: `UserError` is shown as it is, others are logged
+    and shown in one line. One that yields nothing changes nothing; Gradio alone would empty its outputs."""
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -43,6 +42,11 @@ def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
             yield gr.skip()
 
     @functools.wraps(handler)
+    async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with one_line(handler.__name__):
+            return await handler(*args, **kwargs)  # type: ignore[misc]
+
+    @functools.wraps(handler)
     async def guarded_async_steps(*args: P.args, **kwargs: P.kwargs) -> Any:
         silent = True
         with one_line(handler.__name__):
@@ -55,6 +59,8 @@ def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
 
     if inspect.isasyncgenfunction(handler):
         return guarded_async_steps
+    if inspect.iscoroutinefunction(handler):
+        return guarded_async  # type: ignore[return-value]
     return guarded_steps if inspect.isgeneratorfunction(handler) else guarded
 
 

@@ -62,7 +62,7 @@ class NumberEndpoints(Endpoints):
         }
 
     @error_boundary
-    def predict(self, photo: str, faces: str = "") -> dict[str, Any]:
+    async def predict(self, request: gr.Request, photo: str, faces: str = "") -> dict[str, Any]:
         """The numbers that the network predicts for a photo; and of a network about faces, which faces were
         found, and which part of the photo it got.
 
@@ -71,11 +71,7 @@ class NumberEndpoints(Endpoints):
             faces: auto (crop to the largest face), off (the whole photo), or the number of a face, counted
             from the largest; nothing for auto where the network is about faces, else off.
         """
-        from explain.methods.live import open_session
-
-        image, wanted = self._opened(photo), self._faces(faces)
-        with self._ctx.classifier() as classifier:
-            session = open_session(classifier, image, wanted)
+        session = await self._session(request, photo, faces)
         numbers = {name: float(v) for name, v in zip(self._run.outputs, session.prob, strict=True)}
         return {"model": self._run.manifest.request.model, "numbers": numbers, **found_faces(session)}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gradio import Request
 from PIL import Image
 from torch import Tensor
 
@@ -43,6 +44,7 @@ from tests.alpha import FACTORY, alpha_pictures, code_below, network, plain, tol
 from tests.command import launch, one_line
 from tests.conftest import COLORS
 from tests.maps import ATTENTION
+from tests.steps import last
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_a_run_and_its_page(opened: RunData, pictures: Path) -> None:
     )
     values = [c.value for c in handler.inputs]
     values[0], values[1 + 3] = {"row": 0}, ["grad_cam", "occlusion", "input_gradient"]
-    _, panel, *_ = handler.fn(*values)
+    _, panel, *_ = last(handler.fn(Request(session_hash="me"), *values))
     assert panel.count('class="vt-map"') == 3
     assert "did not work" not in panel
     weights = Pieces(ctx).of(FiltersView(), form_of(page))[2]

@@ -19,6 +19,7 @@ from models.classifier import Classifier
 from models.errors import UserError
 from models.faces import lbp
 from models.faces.crop import FaceRequest, crop_face
+from tests.steps import last
 from tests.test_faces import cascade, montage
 
 ME = gr.Request(session_hash="me")
@@ -42,7 +43,8 @@ class Page:
 
     def click(self, subject: dict[str, Any], value: str) -> list[Any]:
         event = gr.SelectData(None, {"index": "faces", "value": value})
-        return self.tab.choose_face(event, subject, *self.values)
+        shown: list[Any] = last(self.tab.choose_face(ME, event, subject, *self.values))
+        return shown
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +107,7 @@ def test_a_click_on_no_face_changes_nothing(page: Page, value: str) -> None:
 
 def test_rows_of_the_run_are_used_whole(page: Page) -> None:
     assert page.ctx.subjects.face({"row": 0}) is None
-    made = page.tab.explain({"row": 0}, *page.values)
+    made = last(page.tab.explain(ME, {"row": 0}, *page.values))
     assert made[4] == ""
     assert "faces" not in made[3]
     assert page.tab.from_run({"row": 0})[-1] == ""
@@ -176,12 +178,12 @@ def test_programs_get_the_same(page: Page) -> None:
     answers = {}
     for which in ("", "2", "off"):
         page.upload()
-        answers[which] = endpoints.predict(str(photo), which)
+        answers[which] = last(endpoints.predict(ME, str(photo), which))
     assert [a["faces"]["used"] for a in answers.values()] == [1, 2, None]
     subject = page.upload()
     best = max(prob_of(page, {**subject, "faces": "2"}))
     assert answers["2"]["classes"][0]["probability"] == best
-    made, _ = endpoints.explain(ME, str(photo), faces="2")
+    made, _ = last(endpoints.explain(ME, str(photo), faces="2"))
     assert made["faces"]["crop"] == answers["2"]["faces"]["crop"]
     with pytest.raises(gr.Error, match="give auto, off, or the number of a face"):
-        endpoints.predict(str(photo), "all")
+        last(endpoints.predict(ME, str(photo), "all"))

@@ -16,19 +16,21 @@ from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts
 from dashboard.session.cancellation import Cancellation
 from dashboard.session.context import Context
-from dashboard.session.image_sessions import KEPT, ImageSessions
+from dashboard.session.image_sessions import ImageSessions
 from dashboard.tabs.inspect import first_sight
 from explain.methods.boxes import strongest_box
 from explain.methods.live import MapRequest, open_session
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
 from explain.methods.request import Smoothing
+from explain.quality.map_scores import held_bytes, measured
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.images import open_image
 from models.errors import Cancelled, UserError
 from models.registry import load
 from tests.command import launch
+from tests.steps import last
 
 ROOT = Path(__file__).parent.parent
 TOON_RUN = ROOT / "tests" / "toon_run"
@@ -146,14 +148,38 @@ def test_maps_are_computed_once(tiny: Classifier) -> None:
 
 
 def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> None:
+    """Up to a number of bytes, that of two sessions; what they compute counts, too."""
     ctx = Context(open_run(TOON_RUN))
-    sessions = ImageSessions(ctx.classifier, ctx.subjects.picture)
     with ctx.classifier():
+        each = ImageSessions(ctx.classifier, ctx.subjects.picture).at({"row": 0}).nbytes
+        sessions = ImageSessions(ctx.classifier, ctx.subjects.picture, limit=2 * each + 1)
         first = sessions.at({"row": 0})
+        second = sessions.at({"row": 1})
         assert sessions.at({"row": 0}) is first
-        for row in range(1, KEPT + 1):
-            sessions.at({"row": row})
-        assert sessions.at({"row": 0}) is not first
+        assert sessions.at({"row": 1}) is second
+        third = sessions.at({"row": 2})
+        assert sessions.known({"row": 0}) is None
+        assert sessions.at({"row": 1}) is second
+        third.map(MapRequest("grad_cam", "features.0"))  # a pass is kept: alone it is more than the limit
+        assert third.nbytes > 2 * each + 1
+        assert sessions.at({"row": 2}) is third
+        assert len(sessions) == 1
+        assert first.passes._fused is third.passes._fused
+
+
+def test_a_session_holds_what_it_counts(tiny: Classifier) -> None:
+    """Pictures, the image as a tensor, probabilities, maps, the captured pass, and the network of a check."""
+    photo = Image.new("RGB", (40, 40), "red")
+    session, request = open_session(tiny, photo), MapRequest("grad_cam", "features", 1)
+    before = session.image.width * session.image.height * 3 + session.x.nbytes + session.prob.nbytes
+    assert session.nbytes == before
+    result = session.map(request)
+    captured = session.passes.captured(("features",))
+    assert captured.nbytes >= 2 * captured.activation.nbytes
+    assert session.nbytes == before + result.maps.nbytes + captured.nbytes
+    assert held_bytes(session) == 0
+    measured(session).random = tiny.model
+    assert held_bytes(session) == sum(value.nbytes for value in tiny.model.state_dict().values())
 
 
 def test_stops() -> None:
@@ -240,6 +266,6 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     )
     values = [c.value if not isinstance(c, gr.State) else {"row": 0} for c in handler.inputs]
     values[1 + 3] = ["grad_cam", "cam"]
-    _, panel, *_ = handler.fn(*values)
+    _, panel, *_ = last(handler.fn(gr.Request(session_hash="me"), *values))
     assert "That did not work (ZeroDivisionError)" in panel
     assert panel.count('class="vt-map"') == 1

@@ -23,6 +23,7 @@ from explain.quality.map_check import OWN, RANDOM, MapCheck
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from tests.pages import FITS, Events
+from tests.steps import last
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -98,6 +99,9 @@ def test_maps_of_the_run_have_flags_without_the_network(small_run: RunData) -> N
         assert "top 10" not in panel
 
 
+ME = gr.Request(session_hash="me")
+
+
 class Clicks:
     """The handler of the Inspect tab, called as the page does."""
 
@@ -111,8 +115,7 @@ class Clicks:
         self, action: str, method: str, progress: Callable[..., None] = lambda fraction, desc: None
     ) -> str:
         event = gr.SelectData(None, {"index": action, "value": method})
-        request = gr.Request(session_hash="me")
-        return str(self.tab.compute(request, event, progress, {"row": 0}, *self.values)[1])
+        return str(self.tab.compute(ME, event, progress, {"row": 0}, *self.values)[1])
 
 
 def test_a_check_is_made_on_its_button_once(
@@ -126,7 +129,7 @@ def test_a_check_is_made_on_its_button_once(
 
     monkeypatch.setattr(curves, "logits", counted)
     clicks, told = Clicks(ctx, ["grad_cam", "layer_cam"]), list[tuple[float, str]]()
-    panel = str(clicks.tab.explain({"row": 0}, *clicks.values)[1])
+    panel = str(last(clicks.tab.explain(ME, {"row": 0}, *clicks.values))[1])
     assert panel.count(" of the map keep ") == 2
     assert "vt-map-check" not in panel
     assert sum(images) == 8  # image, baseline, center, three of noise, two maps
@@ -170,7 +173,7 @@ def test_figures_that_fail_leave_maps_and_flags(
 ) -> None:
     monkeypatch.setattr("explain.quality.badge.baseline", lambda *given: 1 / 0)
     clicks = Clicks(Context(small_run, network=tiny), ["grad_cam"])
-    panel = str(clicks.tab.explain({"row": 0}, *clicks.values)[1])
+    panel = str(last(clicks.tab.explain(ME, {"row": 0}, *clicks.values))[1])
     assert 'class="vt-map"' in panel
     assert "vt-badge" in panel
     assert "top 10" not in panel

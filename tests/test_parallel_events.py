@@ -3,6 +3,7 @@ network."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from tests.pages import served
 from tests.raw import Visitor
 
 STATE, TEXT = object.__new__(gr.State), object.__new__(gr.Textbox)
+CLOCK = count()
 ORDERED, FREE = (SimpleNamespace(inputs=[kind], outputs=[]) for kind in (STATE, TEXT))
 
 
@@ -79,7 +81,8 @@ def kind_of(name: str, limit: int | None, current: int, *events: Any) -> Any:
 
 
 def event(visitor: str, kind: str = "read", fn: Any = ORDERED) -> Any:
-    return SimpleNamespace(session_hash=visitor, concurrency_id=kind, fn=fn)
+    """Each is asked for after those before."""
+    return SimpleNamespace(session_hash=visitor, concurrency_id=kind, fn=fn, enqueue_time=next(CLOCK))
 
 
 def test_events_of_one_visitor_begin_in_their_order() -> None:
@@ -103,5 +106,8 @@ def test_events_without_a_state_need_no_order_and_limits_hold() -> None:
     unlimited = event("a")
     queue = queue_of(kind_of("read", None, 9, unlimited), running=[event("a")])
     assert next_events(queue) == ([unlimited], False, "read")
+    full, own, others = event("a", "model"), event("a", "maps"), event("b", "maps")
+    kinds = kind_of("model", 1, 1, full), kind_of("maps", 64, 0, own, others)
+    assert next_events(queue_of(*kinds)) == ([others], False, "maps")  # own changes the same view, later
     other_kind = queue_of(kind_of("model", 1, 0, event("a", "model")), running=[event("a")])
     assert next_events(other_kind) is not None

@@ -1,6 +1,5 @@
 """How many events of a kind run at once, and in which order those of one visitor do."""
 
-import random
 from typing import Any
 
 import gradio as gr
@@ -11,30 +10,40 @@ READS: dict[str, Any] = {"concurrency_limit": READERS}
 """Options of events that only read what the run holds, whose handlers several threads may be in."""
 MODEL: dict[str, Any] = {"concurrency_id": "model"}
 """Options of events that use the network: one at a time."""
+WAITING = 64
+MAPS: dict[str, Any] = {"concurrency_id": "maps", "concurrency_limit": WAITING}
+"""Options of asynchronous events that ask for first maps: they wait in `session.map_queue`, without a
+thread."""
+SAME_ORDER = {"maps": "model"}
+"""Kinds whose events are also in order with those of another kind: they change the same view."""
 
 
 def next_events(queue: Any) -> tuple[list[Any], bool, str] | None:
-    """As Gradio's `Queue.get_events`, which this replaces: the events to start, whether they are one batch,
-    and their kind. Of kinds that run in parallel, an event with a `gr.State` waits until the one before of
-    the same visitor has ended: it begins with the state that the other leaves."""
-    kinds = list(queue.event_queue_per_concurrency_id.values())
-    random.shuffle(kinds)
-    for kind in kinds:
-        limit = kind.concurrency_limit
-        if limit is not None and kind.current_concurrency >= limit:
+    """As Gradio's `Queue.get_events`, which this replaces: the event to start, as a list, whether that is a
+    batch, and its kind. The one that waits longest is first. Of kinds with a limit, an event with a
+    `gr.State` waits until those before of the same visitor have ended: it begins with the state that they
+    leave."""
+    kinds = queue.event_queue_per_concurrency_id
+    running = (event for job in queue.active_jobs if job is not None for event in job)
+    busy = {_turn(event) for event in running if _has_state(event.fn)}
+    waiting = (event for kind in kinds.values() for event in kind.queue)
+    for event in sorted(waiting, key=lambda event: event.enqueue_time):
+        kind = kinds[event.concurrency_id]
+        limit, ordered = kind.concurrency_limit, _has_state(event.fn)
+        if limit is not None and ordered and _turn(event) in busy:
             continue
-        busy = set() if limit is None else _visitors(queue, kind.concurrency_id)
-        for event in kind.queue:
-            if event.session_hash not in busy or not _has_state(event.fn):
-                kind.queue.remove(event)
-                return [event], False, kind.concurrency_id
+        if limit is None or kind.current_concurrency < limit:
+            kind.queue.remove(event)
+            return [event], False, event.concurrency_id
+        if ordered:
+            busy.add(_turn(event))
     return None
 
 
-def _visitors(queue: Any, kind: str) -> set[str]:
-    """Those of whom an event of this kind runs."""
-    running = (event for job in queue.active_jobs if job is not None for event in job)
-    return {event.session_hash for event in running if event.concurrency_id == kind and _has_state(event.fn)}
+def _turn(event: Any) -> tuple[str, str]:
+    """Events that have this in common are in order."""
+    kind = event.concurrency_id
+    return SAME_ORDER.get(kind, kind), event.session_hash
 
 
 def _has_state(fn: Any) -> bool:

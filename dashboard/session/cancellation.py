@@ -19,7 +19,7 @@ class Cancellation:
 
     def __init__(self, limit: float | None = None) -> None:
         self._limit, self._asked, self._began = limit, FIFOCache[str, None](KEPT), FIFOCache[str, float](KEPT)
-        self._lock = threading.Lock()
+        self._stops, self._lock = FIFOCache[str, int](KEPT), threading.Lock()
 
     def begin(self, who: str) -> None:
         with self._lock:
@@ -29,7 +29,19 @@ class Cancellation:
     def stop(self, who: str) -> None:
         with self._lock:
             self._asked[who] = None
+            self._stops[who] = self._stops.get(who, 0) + 1
             self._began.pop(who, None)
+
+    def still_wanted(self, who: str) -> Callable[[], None]:
+        """What raises `Cancelled` once this visitor has asked for it, or left, after this call: for work that
+        waits, beside other work of the same visitor."""
+        before = self._stops.get(who, 0)
+
+        def raise_if_stopped() -> None:
+            if self._stops.get(who, 0) != before:
+                raise Cancelled
+
+        return raise_if_stopped
 
     def raise_if_cancelled(self, who: str) -> None:
         """Raises `Cancelled` where this visitor asked for it, UserError where the time limit is reached."""

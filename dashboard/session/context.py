@@ -20,6 +20,7 @@ from dashboard.session.decoder_service import DecoderService
 from dashboard.session.fair_lock import FairLock
 from dashboard.session.gaze_service import GazeService
 from dashboard.session.image_sessions import ImageSessions
+from dashboard.session.map_queue import MapQueue
 from dashboard.session.measuring import Measuring
 from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
@@ -86,6 +87,7 @@ class Context:
     photos: Photos = field(init=False)
     subjects: Subjects = field(init=False)
     sessions: ImageSessions = field(init=False)
+    maps: MapQueue = field(init=False)
     opened: Any = None
     layer: Any = None
     view: Any = None
@@ -114,6 +116,7 @@ class Context:
         self.photos = Photos(self.exif, request.bits, request.white, request.alpha)
         self.subjects = Subjects(self.run, self.photos, self.access, self._face_request())
         self.sessions = ImageSessions(self.classifier, self.subjects.photo, self.subjects.face)
+        self.maps = MapQueue(self.classifier, self.sessions)
 
     def _face_request(self) -> FaceRequest | None:
         """Of photos from outside of the run; None where faces are not looked for. Raises UserError for a

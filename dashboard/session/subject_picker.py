@@ -1,6 +1,8 @@
 """The controls that choose an image from outside of the run, the same in every tab with live results."""
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from inspect import isasyncgenfunction
 from typing import Any
 
 import gradio as gr
@@ -8,6 +10,7 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
+from dashboard.server.event_queue import MODEL
 from dashboard.server.uploads import photo_upload
 from dashboard.session.context import Context
 from dashboard.session.subjects import first_row, of_row
@@ -40,31 +43,34 @@ class SubjectPicker:
 
     def listen(
         self,
-        show: Callable[..., list[Any]],
+        show: Callable[..., Any],
         inputs: Sequence[Any],
         outputs: Sequence[Any],
         progress_on: Any,
+        kind: dict[str, Any] = MODEL,
     ) -> None:
-        """Update `outputs` with `show(subject, *inputs)` for every upload and every example. `progress_on`:
-        the component that shows the progress."""
+        """Update `outputs` with `show(subject, *inputs)`, or with what `show(request, subject, *inputs)`
+        yields where it is asynchronous, for every upload and every example. `progress_on`: the component that
+        shows the progress; `kind`: options of `server.event_queue`."""
         if not self._ctx.access.explains:
             return
 
         @error_boundary
-        def uploaded(request: gr.Request, path: str | None, *values: Any) -> Iterator[list[Any]]:
+        async def uploaded(request: gr.Request, path: str | None, *values: Any) -> AsyncIterator[list[Any]]:
             if path:
                 yield [*[gr.skip()] * len(outputs), None]  # the field is free for the next photo
-                yield [*show(self.uploaded(request, path), *values), gr.skip()]
+                subject = await asyncio.to_thread(self.uploaded, request, path)
+                async for step in _shown(show, request, subject, values):
+                    yield [*step, gr.skip()]
 
         @error_boundary
-        def example(event: gr.SelectData, *values: Any) -> list[Any]:
-            return show(self.example(event), *values)
+        async def example(
+            request: gr.Request, event: gr.SelectData, *values: Any
+        ) -> AsyncIterator[list[Any]]:
+            async for step in _shown(show, request, self.example(event), values):
+                yield step
 
-        options: dict[str, Any] = {
-            "api_visibility": "private",
-            "concurrency_id": "model",
-            "show_progress_on": [progress_on],
-        }
+        options = {"api_visibility": "private", "show_progress_on": [progress_on], **kind}
         gr.on(
             [self.upload.upload, self.upload.input],
             uploaded,
@@ -74,3 +80,13 @@ class SubjectPicker:
             **options,
         )
         self.examples.select(example, [*inputs], [*outputs], **options)
+
+
+async def _shown(
+    show: Callable[..., Any], request: gr.Request, subject: Subject, values: Sequence[Any]
+) -> AsyncIterator[list[Any]]:
+    if isasyncgenfunction(show):
+        async for step in show(request, subject, *values):
+            yield step
+    else:
+        yield await asyncio.to_thread(show, subject, *values)

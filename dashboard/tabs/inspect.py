@@ -1,6 +1,7 @@
 """Inspect: one image, the network's prediction, and any number of methods side by side."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from dashboard.components.panel import panel as panel_of
 from dashboard.components.subject import facts, run_maps, shown_probability, start_page
 from dashboard.error_boundary import error_boundary, message_text
 from dashboard.links import TAB, in_inspect
-from dashboard.server.event_queue import READS
+from dashboard.server.event_queue import MAPS, MODEL, READS
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.session.subject_picker import SubjectPicker
@@ -22,7 +23,7 @@ from dashboard.session.types import Subject
 from dashboard.tabs.errors_state import asked_label
 from dashboard.tabs.inspect_form import InspectForm
 from dashboard.tabs.inspect_live import LivePanel
-from dashboard.tabs.inspect_maps import live_maps, photo_panel
+from dashboard.tabs.inspect_maps import first_maps, live_maps, photo_panel
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.numbers_state import output_of
@@ -152,25 +153,26 @@ class InspectTab:
         self._listen_to_form(results)
         self._listen_to_clicks(results)
         inputs = [self._subject, *self._form.inputs]
-        self._photo.select(self.choose_face, inputs, from_outside, **self._busy())
+        self._photo.select(self.choose_face, inputs, from_outside, **self._asks())
         self._subject.change(self.remark, [self._subject], [self._remark], **QUIET, **READS)
         keep_notes(ctx, [self._remark])
         self._picker.listen(
-            self.from_outside,
+            self.shown_from_outside,
             self._form.inputs,
             from_outside,
             self._panel,
+            MAPS,
         )
         if reaches(ctx.run.manifest.access, "layers"):
             ctx.on_tab(ID, self.choices, None, [controls["layers"]])
             chosen = ctx.layer.change(
                 self.use_layer, [ctx.layer], [controls["layers"]], concurrency_id="model", **QUIET
             )
-            chosen.then(self.explain, [self._subject, *self._form.inputs], results, **self._busy())
+            chosen.then(self.explain, [self._subject, *self._form.inputs], results, **self._asks())
 
     def _listen_to_form(self, results: list[Any]) -> None:
         inputs, methods = [self._subject, *self._form.inputs], self._form.controls["methods"]
-        gr.on(self._form.changes(), self.explain, inputs, results, trigger_mode="always_last", **self._busy())
+        gr.on(self._form.changes(), self.explain, inputs, results, trigger_mode="always_last", **self._asks())
         methods.change(self.visible_parameters, [methods], self._form.parameters.groups, **QUIET, **READS)
 
     def _listen_to_clicks(self, results: list[Any]) -> None:
@@ -178,7 +180,7 @@ class InspectTab:
         chosen = self._facts.select(
             self.choose_class, None, [self._form.controls["target"]], **QUIET, **READS
         )
-        chosen.then(self.explain, inputs, results, **self._busy())
+        chosen.then(self.explain, inputs, results, **self._asks())
         self._panel.select(self.show_cancel, None, [self._cancel], **QUIET, **READS)
         computed = self._panel.select(self.compute, inputs, results, **self._busy())
         computed.then(self.hide_cancel, None, [self._cancel], **QUIET, **READS)
@@ -186,11 +188,11 @@ class InspectTab:
 
     def _busy(self) -> dict[str, Any]:
         """Options of events that use the network."""
-        return {
-            "api_visibility": "private",
-            "concurrency_id": "model",
-            "show_progress_on": [self._panel],
-        }
+        return {"api_visibility": "private", "show_progress_on": [self._panel], **MODEL}
+
+    def _asks(self) -> dict[str, Any]:
+        """Options of events that ask for first maps."""
+        return {**self._busy(), **MAPS}
 
     def _view(self, subject: Subject | None, values: Sequence[Any]) -> InspectView:
         """Raises UserError for a value that a parameter does not take."""
@@ -217,9 +219,13 @@ class InspectTab:
         return in_inspect(run, subject["row"], label) if subject else [gr.skip()] * 2
 
     @error_boundary
-    def explain(self, subject: Subject | None, *values: Any) -> list[Any]:
+    async def explain(
+        self, request: gr.Request, subject: Subject | None, *values: Any
+    ) -> AsyncIterator[list[Any]]:
         """Live maps for the chosen class (the prediction where none is chosen)."""
-        return self._live(self._view(subject, values))
+        view = self._view(subject, values)
+        await first_maps(self._ctx, view, str(request.session_hash))
+        yield await asyncio.to_thread(self._live, view)
 
     def _live(self, view: InspectView, saved: str = "", **options: Any) -> list[Any]:
         """Values of facts, panel, target, command and photo."""
@@ -257,16 +263,29 @@ class InspectTab:
 
     def from_outside(self, subject: Subject, *values: Any) -> list[Any]:
         """Another image: the predicted class, and no contrast class."""
-        view = self._view(subject, [None, NO_CLASS, *values[2:]])
-        return [subject, *self._live(view), "", NO_CLASS]
+        return [subject, *self._live(self._outside(subject, values)), "", NO_CLASS]
+
+    async def shown_from_outside(
+        self, request: gr.Request, subject: Subject, *values: Any
+    ) -> AsyncIterator[list[Any]]:
+        """As `from_outside`, once its first maps are there."""
+        await first_maps(self._ctx, self._outside(subject, values), str(request.session_hash))
+        yield await asyncio.to_thread(self.from_outside, subject, *values)
+
+    def _outside(self, subject: Subject, values: Sequence[Any]) -> InspectView:
+        return self._view(subject, [None, NO_CLASS, *values[2:]])
 
     @error_boundary
-    def choose_face(self, event: gr.SelectData, subject: Subject | None, *values: Any) -> list[Any]:
+    async def choose_face(
+        self, request: gr.Request, event: gr.SelectData, subject: Subject | None, *values: Any
+    ) -> AsyncIterator[list[Any]]:
         """Another face of the photo, or the whole of it."""
         view = self._view(subject, values).apply(str(event.index), str(event.value), self._ctx.run.classes)
         if view.subject is None or view.subject == subject:
-            return [gr.skip()] * 8
-        return self.from_outside(view.subject, *values)
+            yield [gr.skip()] * 8
+            return
+        async for shown in self.shown_from_outside(request, view.subject, *values):
+            yield shown
 
     @error_boundary
     def choices(self) -> Any:

@@ -1,7 +1,9 @@
 """Live maps of one image: one card a method, the most probable classes, and the command that repeats them."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from dashboard.components.map_cards import Card, heading, map_cards, number_head
 from dashboard.components.markup import NOTHING
 from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
+from dashboard.session.map_queue import answer
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
 from explain.analysis.on_maps import said_of
@@ -73,6 +76,21 @@ def live_maps(
     ]
 
 
+async def first_maps(ctx: Context, view: InspectView, who: str) -> None:
+    """Wait until the session of the view's image is open, and keeps those of its maps that are computed
+    together with those of other visitors (`session.map_queue`); at once where it was open already. Raises
+    `Cancelled` where the visitor leaves, UserError where the image or the network cannot be had."""
+    subject, wanted = view.subject, ctx.cancellation.still_wanted(who)
+    if not subject or ctx.sessions.known(subject) is not None:
+        return
+
+    def ask() -> "Future[ImageSession]":
+        photo, face = ctx.subjects.photo(subject), ctx.subjects.face(subject)
+        return ctx.maps.ask(photo, face, tuple(view.requests()), subject)
+
+    await answer(await asyncio.to_thread(ask), wanted)
+
+
 def _title(ctx: Context, prob: np.ndarray, target: int, contrast_class: int | None) -> Markup:
     """`prob`: probabilities, or of a run of numbers the predicted ones."""
     if ctx.run.numbers:
@@ -85,8 +103,7 @@ def _card(session: "ImageSession", request: "MapRequest", compute: str, on_progr
     """A method's map, how long it would take, or why there is none: one that breaks leaves the others."""
     name, title = request.method, METHODS[request.method].title
     try:
-        seconds = session.seconds(request)
-        if not session.known(request) and seconds > CHEAP and name != compute:
+        if not session.known(request) and name != compute and (seconds := session.seconds(request)) > CHEAP:
             return Card(name, title, seconds=seconds)
         result = session.map(request, on_progress)
     except UserError as error:

@@ -42,8 +42,7 @@ class Passes:
     ):
         self.model, self.x, self.precision, self.limit = model, x, precision, limit
         self._captured = LRUCache[Layers, Capture](limit, getsizeof=lambda c: min(c.nbytes, limit))
-        own = LRUCache[Layers, nn.Module](FUSED_BYTES, getsizeof=self._own_bytes)
-        self._fused = own if fused is None else fused
+        self._fused = fused_copies(model) if fused is None else fused
         self._lock = RLock()
 
     def captured(self, layers: Layers) -> Capture:
@@ -81,9 +80,21 @@ class Passes:
         with self._lock:
             return list(self._captured)
 
-    def _own_bytes(self, copy: nn.Module) -> int:
-        shared = {id(p) for p in self.model.parameters()}
+    @property
+    def nbytes(self) -> int:
+        """Of the captured passes that are kept."""
+        with self._lock:
+            return int(self._captured.currsize)
+
+
+def fused_copies(model: nn.Module) -> "LRUCache[Layers, nn.Module]":
+    """A cache of fused copies of a network, which passes of several images may share; see `FUSED_BYTES`."""
+    shared = {id(p) for p in model.parameters()}
+
+    def own_bytes(copy: nn.Module) -> int:
         return min(sum(p.nbytes for p in copy.parameters() if id(p) not in shared), FUSED_BYTES)
+
+    return LRUCache(FUSED_BYTES, getsizeof=own_bytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,6 +43,13 @@ def measured(session: ImageSession) -> Measured:
     return _MEASURED.setdefault(session, Measured())
 
 
+def held_bytes(session: ImageSession) -> int:
+    """The memory of the network with random weights that a session keeps."""
+    known = _MEASURED.get(session)
+    random = None if known is None else known.random
+    return 0 if random is None else sum(value.nbytes for value in random.state_dict().values())
+
+
 @dataclass(frozen=True, eq=False)
 class MapScorer(Scorer):
     """As `Scorer`, of what a map explains (`Quantity`). `on_images`: called with the number of images before
