@@ -10,13 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from dashboard.session import map_queue
 from dashboard.session.context import Context
 from dashboard.session.map_queue import MOST, MapQueue, answer
+from dashboard.tabs.inspect import InspectTab
 from explain.methods.first_maps import Asked, first_maps, kind_of, one_pass
 from explain.methods.live import ImageSession, OfNetwork, open_session
 from explain.methods.registry import METHODS
@@ -195,6 +198,49 @@ def test_other_requests_go_by_themselves_and_passes_are_bounded(busy: Busy, tiny
         made = [session.result(30) for session in (*many, *of_layer, *same)]
     assert images == [MOST, 3, 1, 1]  # two that were left, and the subject of the last two
     assert made[-1] is made[-2]
+
+
+def test_places_of_those_who_wait(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of one kind go in the first pass, though one of another kind is between them."""
+    picture, one, other = photos(1)[0], MapRequest("grad_cam", "features", 1), MapRequest("fem", "features")
+    with busy.ctx.classifier():
+        waits = [busy.ask(picture, request) for request in (one, other, one)]
+        busy.until_waiting(3)
+        assert [busy.queue.place(session) for session in waits] == [(1, 0), (2, 0), (3, 0)]
+        monkeypatch.setattr(busy.queue, "_took", 2.5)
+        assert [busy.queue.place(session) for session in waits] == [(1, 2.5), (2, 5.0), (3, 2.5)]
+    for session in waits:
+        session.result(30)
+        assert busy.queue.place(session) == (0, 0)
+
+
+def test_who_waits_in_inspect_sees_the_place(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map_queue, "EVERY", 0.01)
+    busy.queue._took = 2.5
+    with gr.Blocks():
+        tab = InspectTab(busy.ctx)
+    values = [control.value for control in tab._form.inputs]
+    held, released = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with busy.ctx.classifier():
+            held.set()
+            assert released.wait(30)
+
+    async def visit() -> list[str]:
+        panels = []
+        async for shown in tab.explain(gr.Request(session_hash="me"), {"row": 0}, *values):  # type: ignore[attr-defined]
+            panels.append(str(shown[1]))
+            released.set()
+        return panels
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(use)
+        assert held.wait(30)
+        first, *_, last = asyncio.run(visit())
+    assert "Waiting for the network: position 1, about 2 s." in first
+    assert "vt-map" not in first
+    assert "vt-map" in last
 
 
 def test_who_cancels_is_left_out_alone(busy: Busy, tiny: Classifier) -> None:

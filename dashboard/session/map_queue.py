@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ MOST = 16
 """Images of one pass."""
 LOOKS = 0.05
 """Seconds between two looks whether a request that waits was cancelled."""
+EVERY = 0.5
+"""Seconds between two messages to a visitor who waits."""
+NEWEST = 0.3
+"""Weight of the last pass in the mean time of passes."""
 
 
 @dataclass(eq=False)
@@ -43,6 +48,7 @@ class MapQueue:
     def __init__(self, classifier: HoldClassifier, sessions: ImageSessions):
         self._classifier, self._sessions = classifier, sessions
         self._waiting, self._lock, self._works = list[Waiting](), threading.Lock(), False
+        self._took = 0.0  # seconds of a pass and of the wait for the network, mean of the last ones
 
     def ask(
         self,
@@ -65,9 +71,34 @@ class MapQueue:
                 threading.Thread(target=self._work, daemon=True, name="maps").start()
         return waiting.session
 
+    def place(self, session: "Future[ImageSession]") -> tuple[int, float]:
+        """Its position among the requests that wait, from 1; 0 where it is computed. And in about how many
+        seconds it is answered, of the measured time of passes; 0 where none was measured."""
+        with self._lock:
+            left, passes = list(self._waiting), 0
+        position = next((k for k, one in enumerate(left, 1) if one.session is session), 0)
+        while left:
+            group = [one for one in left if one.kind == left[0].kind][:MOST]
+            left, passes = [one for one in left if one not in group], passes + 1
+            if any(one.session is session for one in group):
+                break
+        return position, passes * self._took if position else 0.0
+
+    async def places(
+        self, session: "Future[ImageSession]", raise_if_cancelled: Callable[[], None]
+    ) -> AsyncIterator[tuple[int, float]]:
+        """Of a request, again and again until its session is there; then as `answer`."""
+        task = asyncio.ensure_future(answer(session, raise_if_cancelled))
+        try:
+            while not (await asyncio.wait([task], timeout=EVERY))[0]:
+                yield self.place(session)
+            task.result()
+        finally:
+            task.cancel()
+
     def _work(self) -> None:
         while self._someone_waits():
-            group = list[Waiting]()
+            group, began = list[Waiting](), time.monotonic()
             try:
                 with self._classifier() as classifier:
                     group = self._next()
@@ -77,6 +108,8 @@ class MapQueue:
                 for one in group or self._next():
                     if not one.session.done():
                         one.session.set_exception(error)
+            took = time.monotonic() - began
+            self._took = took if not self._took else (1 - NEWEST) * self._took + NEWEST * took
 
     def _someone_waits(self) -> bool:
         with self._lock:

@@ -224,7 +224,8 @@ class InspectTab:
     ) -> AsyncIterator[list[Any]]:
         """Live maps for the chosen class (the prediction where none is chosen)."""
         view = self._view(subject, values)
-        await first_maps(self._ctx, view, str(request.session_hash))
+        async for panel in first_maps(self._ctx, view, str(request.session_hash)):
+            yield [gr.skip(), panel, *[gr.skip()] * 3]
         yield await asyncio.to_thread(self._live, view)
 
     def _live(self, view: InspectView, saved: str = "", **options: Any) -> list[Any]:
@@ -269,7 +270,9 @@ class InspectTab:
         self, request: gr.Request, subject: Subject, *values: Any
     ) -> AsyncIterator[list[Any]]:
         """As `from_outside`, once its first maps are there."""
-        await first_maps(self._ctx, self._outside(subject, values), str(request.session_hash))
+        view = self._outside(subject, values)
+        async for panel in first_maps(self._ctx, view, str(request.session_hash)):
+            yield [*[gr.skip()] * 2, panel, *[gr.skip()] * 5]
         yield await asyncio.to_thread(self.from_outside, subject, *values)
 
     def _outside(self, subject: Subject, values: Sequence[Any]) -> InspectView:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,9 @@ from markupsafe import Markup
 from dashboard.components.face_view import face_view
 from dashboard.components.map_cards import Card, heading, map_cards, number_heading
 from dashboard.components.markup import NOTHING
+from dashboard.components.placeholders import waiting
 from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
-from dashboard.session.map_queue import answer
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
 from explain.analysis.on_maps import said_of
@@ -76,10 +76,11 @@ def live_maps(
     ]
 
 
-async def first_maps(ctx: Context, view: InspectView, who: str) -> None:
+async def first_maps(ctx: Context, view: InspectView, who: str) -> AsyncIterator[Markup]:
     """Wait until the session of the view's image is open, and keeps those of its maps that are computed
-    together with those of other visitors (`session.map_queue`); at once where it was open already. Raises
-    `Cancelled` where the visitor leaves, UserError where the image or the network cannot be had."""
+    together with those of other visitors (`session.map_queue`); at once where it was open already. Yields
+    what stands in the place of the maps meanwhile. Raises `Cancelled` where the visitor leaves, UserError
+    where the image or the network cannot be had."""
     subject, wanted = view.subject, ctx.cancellation.still_wanted(who)
     if not subject or ctx.sessions.known(subject) is not None:
         return
@@ -88,7 +89,24 @@ async def first_maps(ctx: Context, view: InspectView, who: str) -> None:
         photo, face = ctx.subjects.photo(subject), ctx.subjects.face(subject)
         return ctx.maps.ask(photo, face, tuple(view.requests()), subject)
 
-    await answer(await asyncio.to_thread(ask), wanted)
+    session, shown = await asyncio.to_thread(ask), ""
+    try:
+        async for place in ctx.maps.places(session, wanted):
+            if (text := _place_text(*place)) != shown:
+                shown = text
+                yield waiting("Maps", text)
+    except Exception:
+        if shown:
+            yield waiting("Maps", "There are no maps of this image.")
+        raise
+
+
+def _place_text(position: int, seconds: float) -> str:
+    """'Waiting for the network: position 3, about 4 s.'"""
+    if not position:
+        return "The maps are being computed."
+    about = f", about {max(1, round(seconds))} s" if seconds else ""
+    return f"Waiting for the network: position {position}{about}."
 
 
 def _title(ctx: Context, prob: np.ndarray, target: int, contrast_class: int | None) -> Markup:
