@@ -9,11 +9,19 @@ import httpx
 
 
 class Visitor:
-    """One opened page. `login`: user and password, where the page asks for them."""
+    """One opened page. `login`: user and password, where the page asks for them; `source`: the address that
+    it comes from."""
 
-    def __init__(self, server: str, login: tuple[str, str] | None = None, timeout: float = 60):
+    def __init__(
+        self,
+        server: str,
+        login: tuple[str, str] | None = None,
+        timeout: float = 60,
+        source: str | None = None,
+    ):
         # over http: reading certificates would take longer than an answer
-        self.client = httpx.Client(base_url=server.rstrip("/"), timeout=timeout, verify=False)
+        transport = httpx.HTTPTransport(verify=False, local_address=source)
+        self.client = httpx.Client(base_url=server.rstrip("/"), timeout=timeout, transport=transport)
         if login:
             self.client.post("/login", data={"username": login[0], "password": login[1]}).raise_for_status()
         self.session = uuid.uuid4().hex[:11]
