@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from dashboard.error_boundary import message_text, one_line
 from dashboard.server import one_app as one_app
 from dashboard.server import signatures as signatures
 from dashboard.server.connections import limited
-from dashboard.server.event_queue import next_events
+from dashboard.server.event_queue import OrderedQueue
 from dashboard.server.uploads import only_uploads
 from explain.formatting import counted
 from models.data.location import is_url
@@ -46,7 +46,7 @@ class Page(gr.Blocks):
 
     def run_startup_events(self) -> None:
         self._queue.max_thread_count = EVENTS
-        self._queue.get_events = partial(next_events, self._queue)
+        self._queue.__class__ = OrderedQueue  # Gradio has no parameter for it
         super().run_startup_events()
 
     async def preprocess_data(

@@ -2,6 +2,8 @@
 
 import json
 import uuid
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +64,24 @@ class Visitor:
         joined = self.join(dependency, data, event)
         if joined.status_code != 200:
             return {"success": False, "output": {"error": joined.text, "status": joined.status_code}}
-        with self.client.stream(
-            "GET", "/gradio_api/queue/data", params={"session_hash": self.session}
-        ) as stream:
+        for message in self._completed():
+            if message.get("event_id") == joined.json()["event_id"]:
+                return message
+        return {"success": False, "output": {"error": "no answer"}}
+
+    def answers(self, dependency: dict[str, Any], data: list[Any], number: int) -> list[dict[str, Any]]:
+        """The last messages of as many events, in the order in which they come: of this one, and of those
+        that were asked for before."""
+        self.join(dependency, data).raise_for_status()
+        return list(islice(self._completed(), number))
+
+    def _completed(self) -> Iterator[dict[str, Any]]:
+        where = {"session_hash": self.session}
+        with self.client.stream("GET", "/gradio_api/queue/data", params=where) as stream:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
-                if (
-                    message.get("msg") == "process_completed"
-                    and message.get("event_id") == joined.json()["event_id"]
-                ):
-                    return message
-        return {"success": False, "output": {"error": "no answer"}}
+                if message.get("msg") == "process_completed":
+                    yield message
 
     def click(self, elem_id: str, name: str, value: object = "") -> dict[str, Any]:
         """A click on a piece that reports itself as `name`."""

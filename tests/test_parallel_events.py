@@ -2,6 +2,7 @@
 network."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -10,19 +11,19 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.server_messages import ProcessGeneratingMessage
 
 import dashboard.endpoints
 import dashboard.tabs.errors
 import dashboard.tabs.inspect
-from dashboard.server.event_queue import next_events
+from dashboard.server.event_queue import OrderedQueue
 from dashboard.session.context import Context
 from explain.run.reader import open_run
 from tests.pages import served
 from tests.raw import Visitor
 
-STATE, TEXT = object.__new__(gr.State), object.__new__(gr.Textbox)
-CLOCK = count()
-ORDERED, FREE = (SimpleNamespace(inputs=[kind], outputs=[]) for kind in (STATE, TEXT))
+STATE, TEXT, PANEL = (object.__new__(kind) for kind in (gr.State, gr.Textbox, gr.HTML))
+CLOCK, NUMBERS = count(), count()
 
 
 def test_two_visitors_are_inside_a_handler_at_once(
@@ -69,45 +70,133 @@ def tabs_that_read(visitor: Visitor) -> list[dict[str, Any]]:
     return [d for d in visitor.config["dependencies"] if d["targets"] and list(d["targets"][0]) in tabs]
 
 
-def queue_of(*kinds: Any, running: Any = ()) -> Any:
-    by_id = {kind.concurrency_id: kind for kind in kinds}
-    return SimpleNamespace(event_queue_per_concurrency_id=by_id, active_jobs=[[e] for e in running] + [None])
+def handler(inputs: tuple[Any, ...] = (), outputs: tuple[Any, ...] = ()) -> Any:
+    return SimpleNamespace(_id=next(NUMBERS), inputs=[*inputs], outputs=[*outputs])
 
 
-def kind_of(name: str, limit: int | None, current: int, *events: Any) -> Any:
+READ, ACT, OTHER_ACT = handler((STATE,), (PANEL,)), handler((STATE,), (STATE,)), handler((STATE,), (STATE,))
+ARRIVE, TYPED, LOAD = handler((), (STATE, PANEL)), handler((), (TEXT,)), handler((), (TEXT,))
+
+
+def event(visitor: str, fn: Any = ACT, kind: str = "read") -> Any:
+    """Each is asked for after those before."""
+    number = next(CLOCK)
     return SimpleNamespace(
-        concurrency_id=name, concurrency_limit=limit, current_concurrency=current, queue=list(events)
+        session_hash=visitor, concurrency_id=kind, fn=fn, enqueue_time=number, _id=number, alive=False
     )
 
 
-def event(visitor: str, kind: str = "read", fn: Any = ORDERED) -> Any:
-    """Each is asked for after those before."""
-    return SimpleNamespace(session_hash=visitor, concurrency_id=kind, fn=fn, enqueue_time=next(CLOCK))
+def queue_of(*events: Any, running: tuple[Any, ...] = (), **limits: int | None) -> OrderedQueue:
+    """`limits`: of the kinds."""
+    queue = object.__new__(OrderedQueue)
+    queue.event_queue_per_concurrency_id = {
+        name: SimpleNamespace(
+            concurrency_id=name,
+            concurrency_limit=limit,
+            current_concurrency=sum(one.concurrency_id == name for one in running),
+            queue=[one for one in events if one.concurrency_id == name],
+        )
+        for name, limit in limits.items()
+    }
+    queue.event_ids_to_events = {one._id: one for one in (*running, *events)}
+    queue.pending_event_ids_session = {
+        one.session_hash: {e._id for e in (*running, *events) if e.session_hash == one.session_hash}
+        for one in (*running, *events)
+    }
+    return queue
+
+
+def started(queue: OrderedQueue) -> Any:
+    found = queue.get_events()
+    if found is None:
+        return None
+    events, batch, kind = found
+    assert not batch
+    assert kind == events[0].concurrency_id
+    assert events[0] not in queue.event_queue_per_concurrency_id[kind].queue
+    return events[0]
+
+
+def end(queue: OrderedQueue, one: Any) -> None:
+    del queue.event_ids_to_events[one._id]
 
 
 def test_events_of_one_visitor_begin_in_their_order() -> None:
     """The second begins with the state that the first leaves, so it waits; others do not."""
     running, second, third, other = event("a"), event("a"), event("a"), event("b")
-    kind = kind_of("read", 4, 1, second, third, other)
-    queue = queue_of(kind, running=[running])
-    assert next_events(queue) == ([other], False, "read")
-    assert next_events(queue) is None
-    queue.active_jobs = [None]
-    assert next_events(queue) == ([second], False, "read")
-    queue.active_jobs = [[second], None]
-    assert next_events(queue) is None
-    assert kind.queue == [third]
+    queue = queue_of(second, third, other, running=(running,), read=4)
+    assert started(queue) is other
+    assert started(queue) is None
+    end(queue, running)
+    assert started(queue) is second
+    assert started(queue) is None
+    end(queue, second)
+    assert started(queue) is third
 
 
-def test_events_without_a_state_need_no_order_and_limits_hold() -> None:
-    running, free = event("a", fn=FREE), event("a", fn=FREE)
-    assert next_events(queue_of(kind_of("read", 4, 1, free), running=[running])) == ([free], False, "read")
-    assert next_events(queue_of(kind_of("read", 4, 4, event("b")))) is None
-    unlimited = event("a")
-    queue = queue_of(kind_of("read", None, 9, unlimited), running=[event("a")])
-    assert next_events(queue) == ([unlimited], False, "read")
-    full, own, others = event("a", "model"), event("a", "maps"), event("b", "maps")
-    kinds = kind_of("model", 1, 1, full), kind_of("maps", 64, 0, own, others)
-    assert next_events(queue_of(*kinds)) == ([others], False, "maps")  # own changes the same view, later
-    other_kind = queue_of(kind_of("model", 1, 0, event("a", "model")), running=[event("a")])
-    assert next_events(other_kind) is not None
+def test_a_state_is_set_in_order_by_different_handlers() -> None:
+    """Of whatever kind they are; once the first has answered, it may go on."""
+    arrival, click, reading = event("a", ARRIVE, "load"), event("a", ACT), event("a", READ)
+    queue = queue_of(click, reading, running=(arrival,), load=None, read=4)
+    assert started(queue) is reading  # it changes nothing
+    assert started(queue) is None
+    queue.send_message(arrival, ProcessGeneratingMessage(output={}, success=True))
+    assert started(queue) is click
+    other = event("a", OTHER_ACT)
+    assert started(queue_of(other, running=(click,), read=4)) is None
+    typed, load = event("a", TYPED), event("a", LOAD)
+    assert (
+        started(queue_of(load, running=(typed,), read=4)) is None
+    )  # the text of the first would come after that of the second
+    stranger, waiting, later = event("b", READ, "full"), event("a", ACT, "full"), event("a", OTHER_ACT)
+    queue = queue_of(waiting, later, running=(stranger,), full=1, read=4)
+    assert started(queue) is None  # the one that waits for its turn is the first, all the same
+
+
+def test_the_network_is_asked_in_order_and_limits_hold() -> None:
+    model = event("a", READ, "model")
+    own, others = event("a", handler(), "maps"), event("b", handler(), "maps")
+    queue = queue_of(own, others, running=(model,), model=1, maps=64)
+    assert started(queue) is others  # its own would change the same panels
+    queue.send_message(model, ProcessGeneratingMessage(output={}, success=True))
+    assert started(queue) is None
+    end(queue, model)
+    assert started(queue) is own
+    busy = tuple(event("c", READ) for _ in range(4))
+    assert started(queue_of(event("b"), running=busy, read=4)) is None
+    oldest, newer = event("a", READ, "read"), event("b", READ, "other")
+    assert started(queue_of(newer, oldest, read=1, other=1)) is oldest
+
+
+def test_a_slow_arrival_does_not_undo_what_follows(
+    demo: Path, trainings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that New run shows in the end is that of the last event."""
+    import dashboard.tabs.new_run as tab
+
+    second, real = threading.Event(), tab.run_words
+
+    def slow(form: dict[str, str], folder: Path) -> list[str]:
+        if form["name"] == "typed":
+            second.set()
+        elif second.wait(0.5):  # what was typed has overtaken the arrival, which ends after it
+            time.sleep(0.5)
+        return real(form, folder)
+
+    monkeypatch.setattr(tab, "run_words", slow)
+    with served(Context(open_run(demo), trainings=trainings)) as url:
+        visitor = Visitor(url)
+        shows = visitor.piece("vt-run-typed")
+        events = [d for d in visitor.config["dependencies"] if shows in d["outputs"]]
+        arrival = next(d for d in events if d["targets"][0][1] == "load")
+        typed = next(d for d in events if d["targets"][0][1] == "change")
+        held = {c["id"]: c["props"].get("value") for c in visitor.config["components"]}
+        name = visitor.piece("vt-run-name")
+        values = [
+            "typed" if number == name else held.get(number) if number != typed["inputs"][0] else None
+            for number in typed["inputs"]
+        ]
+        assert visitor.join(arrival).status_code == 200
+        commands = [one["output"]["data"][0] for one in visitor.answers(typed, values, number=2)]
+    assert "typed" not in commands[0]
+    assert commands[1].endswith("typed")

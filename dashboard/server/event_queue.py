@@ -3,6 +3,8 @@
 from typing import Any
 
 import gradio as gr
+from gradio.queueing import Queue
+from gradio.server_messages import ProcessCompletedMessage, ProcessGeneratingMessage
 
 READERS = 4
 """Events of a kind that only read which run at once; more would wait for each other in Python."""
@@ -14,37 +16,58 @@ WAITING = 64
 MAPS: dict[str, Any] = {"concurrency_id": "maps", "concurrency_limit": WAITING}
 """Options of asynchronous events that ask for first maps: they wait in `session.map_queue`, without a
 thread."""
-SAME_ORDER = {"maps": "model"}
-"""Kinds whose events are also in order with those of another kind: they change the same view."""
+NETWORK = {"maps", "model"}
+"""Kinds whose events change the same panels."""
 
 
-def next_events(queue: Any) -> tuple[list[Any], bool, str] | None:
-    """As Gradio's `Queue.get_events`, which this replaces: the event to start, as a list, whether that is a
-    batch, and its kind. The one that waits longest is first. Of kinds with a limit, an event with a
-    `gr.State` waits until those before of the same visitor have ended: it begins with the state that they
-    leave."""
-    kinds = queue.event_queue_per_concurrency_id
-    running = (event for job in queue.active_jobs if job is not None for event in job)
-    busy = {_turn(event) for event in running if _has_state(event.fn)}
-    waiting = (event for kind in kinds.values() for event in kind.queue)
-    for event in sorted(waiting, key=lambda event: event.enqueue_time):
-        kind = kinds[event.concurrency_id]
-        limit, ordered = kind.concurrency_limit, _has_state(event.fn)
-        if limit is not None and ordered and _turn(event) in busy:
-            continue
-        if limit is None or kind.current_concurrency < limit:
-            kind.queue.remove(event)
-            return [event], False, event.concurrency_id
-        if ordered:
-            busy.add(_turn(event))
-    return None
+class OrderedQueue(Queue):
+    """Gradio's queue, which knows nothing of the order of events with different handlers: one that takes long
+    would put an old state back over what a later one has made of it. Here an event waits for those before it
+    of the same visitor
+
+    - that have the same handler or use the network as it does, until they have ended;
+    - that change a `gr.State` which it changes, or a text that it writes, until their first answer: a page
+      that arrives goes on with its findings for long, and has set its state by then.
+
+    The event that waits longest begins first."""
+
+    def get_events(self) -> tuple[list[Any], bool, str] | None:
+        """The event to start, as a list, whether that is a batch, and its kind; None where none can start."""
+        kinds = self.event_queue_per_concurrency_id
+        ready = []
+        for kind in kinds.values():
+            if kind.concurrency_limit is None or kind.current_concurrency < kind.concurrency_limit:
+                ready += [event for event in kind.queue if not self._waits(event)][:1]
+        if not ready:
+            return None
+        first = min(ready, key=lambda event: event.enqueue_time)
+        kinds[first.concurrency_id].queue.remove(first)
+        return [first], False, first.concurrency_id
+
+    def send_message(self, event: Any, event_message: Any) -> None:
+        if isinstance(event_message, ProcessGeneratingMessage | ProcessCompletedMessage):
+            event.answered = True
+        super().send_message(event, event_message)
+
+    def _waits(self, event: Any) -> bool:
+        known = (
+            self.event_ids_to_events.get(one)
+            for one in self.pending_event_ids_session.get(event.session_hash, ())
+        )
+        return any(
+            other is not None and other.enqueue_time < event.enqueue_time and _follows(event, other)
+            for other in known
+        )
 
 
-def _turn(event: Any) -> tuple[str, str]:
-    """Events that have this in common are in order."""
-    kind = event.concurrency_id
-    return SAME_ORDER.get(kind, kind), event.session_hash
+def _follows(event: Any, other: Any) -> bool:
+    """Whether an event waits for one before it of the same visitor, which has not ended."""
+    if event.fn._id == other.fn._id or {event.concurrency_id, other.concurrency_id} <= NETWORK:
+        return True
+    return not getattr(other, "answered", False) and not _changed(event.fn).isdisjoint(other.fn.outputs)
 
 
-def _has_state(fn: Any) -> bool:
-    return any(isinstance(component, gr.State) for component in (*fn.inputs, *fn.outputs))
+def _changed(fn: Any) -> set[Any]:
+    """The states that a handler takes and gives back, and the texts that it writes."""
+    states = {one for one in fn.inputs if isinstance(one, gr.State)}
+    return {one for one in fn.outputs if isinstance(one, gr.Textbox) or one in states}
