@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.ports import free_port
 
@@ -29,10 +29,27 @@ RESTS = """(() => {
     });
   };
 })()"""  # else Gradio's loading screen counts the seconds in every frame, also after it has gone
+LATE_END = """(() => {
+  const fetched = window.fetch.bind(window), read = new TextDecoder(), write = new TextEncoder();
+  window.fetch = async (...asked) => {
+    const response = await fetched(...asked);
+    if (!String(asked[0].url ?? asked[0]).includes('queue/data')) return response;
+    const held = new TransformStream({async transform(chunk, to) {
+      const text = read.decode(chunk), at = text.indexOf('data: {"msg":"close_stream"');
+      if (at < 0) return to.enqueue(chunk);
+      to.enqueue(write.encode(text.slice(0, at)));
+      await new Promise(resolve => setTimeout(resolve, 200));
+      to.enqueue(write.encode(text.slice(at)));
+    }});
+    const {status, headers} = response;
+    return new Response(response.body.pipeThrough(held), {status, headers});
+  };
+})()"""  # the page hears 200 ms late that a stream of answers has ended
 DARK = "document.body.classList.contains('dark')"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 PHONE = 390  # pixels of width
+SERVED = dict[str, Any]()  # the pages that this process serves, by their addresses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +67,9 @@ def served(ctx: "Context") -> Iterator[str]:
 
     page = build(ctx)
     _, url, _ = page.launch(prevent_thread_lock=True, server_port=free_port(), **options())
+    SERVED[url] = page
     yield url
+    del SERVED[url]
     page.close(verbose=False)
 
 
@@ -59,19 +78,19 @@ class Events:
 
     def __init__(self, page: "playwright.Page"):
         self.page = page
-        self.open: set[playwright.Request] = set()
-        page.on("request", lambda request: self.open.add(request) if "/queue/" in request.url else None)
-        page.on("requestfinished", lambda request: self.open.discard(request))
-        page.on("requestfailed", lambda request: self.open.discard(request))
+        self.joining: set[playwright.Request] = set()
+        page.on("request", lambda request: self.joining.add(request) if "/join" in request.url else None)
+        page.on("requestfinished", lambda request: self.joining.discard(request))
+        page.on("requestfailed", lambda request: self.joining.discard(request))
 
     def wait(self) -> None:
-        """Until all are finished, no other follows, and the page is drawn."""
+        """Until all are answered, no other follows, and the page is drawn."""
+        server = next(page for url, page in SERVED.items() if self.page.url.startswith(url))
         quiet, until = 0, time.monotonic() + 10
-        while quiet < 6:
+        while quiet < 6 and time.monotonic() < until:
             self.page.wait_for_timeout(50)
-            quiet = 0 if self.open else quiet + 1
-            if time.monotonic() > until:  # a stream whose end the browser never reports
-                self.open.clear()
+            unanswered = [*server._queue.pending_event_ids_session.values()]
+            quiet = 0 if self.joining or any(unanswered) else quiet + 1
         self.page.evaluate(DRAWN)
 
 

@@ -11,7 +11,16 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import read
 from explain.run.reader import open_run
-from tests.pages import DRAWN, Events, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab, saved, served
+from tests.pages import (
+    DRAWN,
+    LATE_END,
+    Events,
+    fits_wide_and_narrow,
+    on_a_phone_in_the_dark,
+    open_tab,
+    saved,
+    served,
+)
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -175,8 +184,10 @@ def a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
     "page", [(1280, False, "?group=slice:nothing&norm=x&low=a")], indirect=True, ids=["nonsense"]
 )
 def test_clicks_all_count_in_their_order(page: "playwright.Page", events: Events) -> None:
-    """Also on the page that a link opened which names nothing."""
+    """Also on the page that a link opened which names nothing, and where the browser hears late that a stream
+    has ended."""
     page.wait_for_selector("#vt-gallery h2")
+    page.evaluate(LATE_END)
     assert page.locator("#vt-gallery .vt-empty, #vt-gallery .vt-card").count() >= 1
     for step in (the_matrix_by_keyboard_shares_and_order, quick_clicks_all_count):
         step(page)

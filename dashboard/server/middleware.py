@@ -24,6 +24,7 @@ from dashboard.server.bodies import (
 )
 from dashboard.server.login import Attempts, expired, log_out, needs_login, one_cookie, tokens
 from dashboard.server.proxies import LOOPBACK, Proxies, network, seen_through
+from dashboard.server.streams import Streams
 
 GRADIOS_OWN = ("page", "deep_link")
 LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -99,7 +100,8 @@ class RequestFilter:
     """The outermost ASGI middleware; a request that it refuses gets one line."""
 
     def __init__(self, app: Application, rules: FilterRules, clock: Callable[[], float] = time.monotonic):
-        self._app, self._rules, self._attempts, self._pages = app, rules, Attempts(clock), Pages(clock)
+        self._app, self._rules, self._streams = app, rules, Streams()
+        self._attempts, self._pages = Attempts(clock), Pages(clock)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -167,6 +169,8 @@ class RequestFilter:
             app = _without_endpoints(app)
         elif PAGE_NAMED.fullmatch(path) and scope["method"] == "POST":
             app = self._of_a_known_page(app)
+        elif path.rstrip("/") == "/gradio_api/queue/data":
+            app = self._streams.lasting(app)
         await Body(
             receive, send, limit, lambda: answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")
         ).through(app, scope)
@@ -249,8 +253,9 @@ class RequestFilter:
     def _of_a_known_page(self, app: Application) -> Application:
         async def limited(scope: Message, receive: Receive, send: Send) -> None:
             body, again = await whole(receive)
-            if self._pages.admit(self._visitor(scope), session_of(body)):
-                await app(scope, again, send)
+            page = session_of(body)
+            if self._pages.admit(self._visitor(scope), page):
+                await self._streams.joining(app, page)(scope, again, send)
             else:
                 await answer(send, 429, TOO_MANY_PAGES)
 
