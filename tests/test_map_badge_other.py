@@ -19,6 +19,7 @@ from explain.quality import other_image
 from explain.quality.check import check_map, known_check
 from explain.quality.controls import partners
 from explain.quality.map_check import OTHER, OWN
+from explain.quality.map_scores import measured
 from explain.quality.other_image import TRIES, OtherImages
 from explain.quality.sample import targets
 from explain.run.image_stats import HASH
@@ -198,16 +199,21 @@ def test_a_check_is_kept_by_what_it_was_compared_with(session: ImageSession, run
 
 
 @pytest.mark.usefixtures("left_as_found")
-def test_it_can_be_cancelled_in_its_map(session: ImageSession, run: RunData) -> None:
+@pytest.mark.parametrize(("stop", "of_random"), [(0.0, False), (0.14, False), (0.16, True)])
+def test_it_can_be_cancelled_in_its_map(
+    session: ImageSession, run: RunData, stop: float, of_random: bool
+) -> None:
+    """Then comes that of the random network."""
     result, others = session.map(MapRequest("occlusion", target=1)), OtherImages(run, ROW)
 
     def on_progress(fraction: float) -> None:
-        assert fraction < 0.15  # the random network comes later
-        raise Cancelled
+        if fraction >= stop:
+            raise Cancelled
 
     with pytest.raises(Cancelled):
         check_map(session, result, on_progress, others)
     assert known_check(session, result, others) is None
+    assert (measured(session).random is not None) == of_random
 
 
 def test_a_class_of_one_image_says_so(

@@ -199,5 +199,7 @@ def test_a_map_is_checked_on_a_phone(page: "playwright.Page", events: Events) ->
         for name in ("map", "center")
     )
     assert own != other
+    assert "another image's map" in page.locator(".vt-map-check .vt-areas").inner_text()
+    assert "predicted as surprise." in page.locator(".vt-map-check .vt-verdict").inner_text()
     rules = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
     assert axe.Axe().run(page, context="#vt-live", options=rules).response["violations"] == []
