@@ -20,13 +20,21 @@ from explain.quality import check, curves
 from explain.quality.badge import SHARED, badges
 from explain.quality.cells import on_cells
 from explain.quality.check import check_map, known_check
-from explain.quality.controls import IMAGE_CONTROLS, RANDOM_NETWORK, center, edges, smooth_noise
+from explain.quality.controls import (
+    IMAGE_CONTROLS,
+    OTHER_IMAGE,
+    RANDOM_NETWORK,
+    center,
+    edges,
+    smooth_noise,
+)
 from explain.quality.curves import CurveSettings, Scorer, curves_of
 from explain.quality.flags import flags
 from explain.quality.kept import Kept, Quantity
 from explain.quality.map_check import NAMES, OWN, RANDOM, MapCheck
 from explain.quality.randomized import randomized
 from explain.quality.similarity import spearman
+from explain.quality.verdict import SHORT
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
 from models.foreign import ForeignNetwork
@@ -261,8 +269,8 @@ def test_what_a_check_says_in_words() -> None:
     assert checked(0.4, 0.45).sentence.startswith("Worse than a random network's map on this image")
     assert checked(0.4, 0.45, like=0.97).dependence.startswith("The map does not depend on what the network")
     assert "gives another map (rank correlation −0.20;" in checked(0.4, 0.45, like=-0.2).dependence
-    assert {*NAMES} == {OWN, *IMAGE_CONTROLS, RANDOM_NETWORK}
-    assert RANDOM == RANDOM_NETWORK
+    assert {*NAMES} == {OWN, *IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK}
+    assert [*NAMES][1:] == [*SHORT]
 
 
 class ScoresOnly(ForeignNetwork):

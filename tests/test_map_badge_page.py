@@ -136,6 +136,8 @@ def test_a_check_is_made_on_its_button_once(
     panel = clicks.click("check", "grad_cam", lambda fraction, desc: told.append((fraction, desc)))
     assert panel.count('<section class="vt-map-check"') == 1
     assert {desc for _, desc in told} == {"Check of Grad-CAM"}
+    assert re.search(r"</svg> another image&#39;s map</th><td>0\.\d\d</td>", panel)
+    assert "The other image is green/0.png, predicted as blue." in panel  # as which the map explains this one
     count = sum(images)
     for action, method in (("check", "grad_cam"), ("save", "layer_cam"), ("check", "nonsense")):
         assert clicks.click(action, method).count('<section class="vt-map-check"') == 1
@@ -197,5 +199,7 @@ def test_a_map_is_checked_on_a_phone(page: "playwright.Page", events: Events) ->
         for name in ("map", "center")
     )
     assert own != other
+    assert "another image's map" in page.locator(".vt-map-check .vt-areas").inner_text()
+    assert "predicted as surprise." in page.locator(".vt-map-check .vt-verdict").inner_text()
     rules = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
     assert axe.Axe().run(page, context="#vt-live", options=rules).response["violations"] == []

@@ -51,12 +51,13 @@ def check_view(check: "MapCheck", title: str, of_run: str = "") -> Markup:
     charts = join(_chart(name, note, curves[kind], check, (low, high), title) for kind, name, note in CHARTS)
     return html(
         '<section class="vt-map-check" aria-label="Check of {title}"><h3>Check of {title} '
-        '<small>{quantity}</small></h3><p class="vt-verdict"><b>{sentence}</b> {dependence}</p>'
+        '<small>{quantity}</small></h3><p class="vt-verdict"><b>{sentence}</b> {dependence} {other}</p>'
         '<div class="vt-charts">{charts}</div>{areas}{one}</section>',
         title=title,
         quantity=check.quantity.name,
         sentence=check.sentence,
         dependence=check.dependence,
+        other=check.other_image,
         charts=charts,
         areas=_areas(check),
         one=_over_the_run(of_run),

@@ -64,7 +64,7 @@ def live_maps(
             replace(_card(session, request, compute or checked, on_progress), signed=ctx.run.numbers)
             for request in requests
         ]
-        cards = _with_figures(session, requests, cards, checked, on_progress, ctx.run)
+        cards = _with_figures(session, requests, cards, checked, on_progress, ctx.run, subject.get("row"))
     target = session.pred if view.target is None else view.target
     title = _title(ctx, session.prob, target, view.contrast_class)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
@@ -141,20 +141,24 @@ def _with_figures(
     checked: str,
     on_progress: OnProgress,
     run: RunData,
+    row: int | None,
 ) -> list[Card]:
-    """The cards with what is said of their maps; figures that take long only where they are asked for."""
-    from explain.quality.check import check_map, known_check
+    """The cards with what is said of their maps; figures that take long only where they are asked for. `row`:
+    of the image in the run; None of a photo."""
+    from explain.quality.check import NO_RUN, check_map, known_check
+    from explain.quality.other_image import OtherImages
 
+    others = NO_RUN if row is None else OtherImages(run, int(row))
     results = {
         card.method: session.map(request)
         for request, card in zip(requests, cards, strict=True)
         if card.raw is not None
     }
     if checked in results:
-        check_map(session, results[checked], on_progress)
+        check_map(session, results[checked], on_progress, others)
     seconds = float("inf") if checked else CHEAP  # who asks for a check waits longer than for its figures
     found = dict(zip(results, _badges(session, [*results.values()], seconds), strict=True))
-    checks = {method: known_check(session, result) for method, result in results.items()}
+    checks = {method: known_check(session, result, others) for method, result in results.items()}
     return [
         replace(c, badge=found.get(c.method), check=checks.get(c.method), of_run=_of_run(run, c.method))
         for c in cards

@@ -1,5 +1,8 @@
-"""The figures of one map that cost a hundred forward passes: insertion and deletion beside controls, and the
-likeness with the map of a network with random weights."""
+"""The figures of one map that cost a hundred forward passes: insertion and deletion beside controls, among
+them the maps of the same method for another image and on a network with random weights."""
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,38 +16,44 @@ from explain.quality.cells import on_cells
 from explain.quality.controls import center, edges, smooth_noise
 from explain.quality.curves import Curve, curves_of
 from explain.quality.kept import NOISES
-from explain.quality.map_check import OWN, RANDOM, MapCheck
+from explain.quality.map_check import NOT_COMPARED, OTHER, OWN, RANDOM, MapCheck
 from explain.quality.map_scores import SETTINGS, cells_of, measured, quantity_of, scorer_of
+from explain.quality.other_image import OtherImages
 from explain.quality.randomized import randomized
 from models.errors import UserError
 
 RANDOM_BYTES = 128 * 2**20
 """The network with random weights is kept with the session up to this size, otherwise made for each map."""
 MAP_PART = 0.3
-"""The fraction of the progress that the random network's map takes."""
+"""The fraction of the progress that the maps of another image and of the random network take."""
 KINDS = ("insertion", "deletion")
+NO_RUN = OtherImages()
 
 
-def known_check(session: ImageSession, result: MapResult) -> MapCheck | None:
-    """The check of a map, where it has been made."""
-    return measured(session).checks.get(result)
+def known_check(session: ImageSession, result: MapResult, others: OtherImages = NO_RUN) -> MapCheck | None:
+    """The check of a map, where it has been made with the same `others`."""
+    return measured(session).checks.get(result, {}).get(others)
 
 
 def check_map(
-    session: ImageSession, result: MapResult, on_progress: OnProgress = ignore_progress
+    session: ImageSession,
+    result: MapResult,
+    on_progress: OnProgress = ignore_progress,
+    others: OtherImages = NO_RUN,
 ) -> MapCheck:
     """The check of a map of the session; one that is known is not made again. The network is left as it was.
 
+    `others`: where the image is one of a run, of which another image's map is a control.
     `on_progress(fraction)` is called on the way, and may raise `Cancelled`. Raises UserError for a map that
     has no order, for a network whose answers are not finite, and where memory does not suffice for one image.
     """
-    if (known := known_check(session, result)) is not None:
+    if (known := known_check(session, result, others)) is not None:
         return known
     own = cells_with_order(session, result)
     if own is None:
         raise UserError("This map prefers no part of the image, so there is nothing to check.")
-    random, without = _random_map(session, result, lambda done: on_progress(MAP_PART * done))
-    maps = _variants(session, own, random)
+    made, notes = _of_the_method(session, result, others, lambda done: on_progress(MAP_PART * done))
+    maps = _variants(session, own, made)
     done, expected = 0, sum(map(len, maps.values())) * SETTINGS.passes(KINDS) + 2
 
     def on_images(count: int) -> None:
@@ -59,22 +68,21 @@ def check_map(
         raise UserError(
             "The network answers changed images with NaN or infinite scores: nothing is compared."
         )
-    like = float("nan") if random is None else float(agreement([own[None], random[None]])[0, 0, 1])
-    made = _check(session, result, maps, curves, like, without)
-    measured(session).checks[result] = made
-    return made
+    check = _check(session, result, maps, curves, notes)
+    measured(session).checks.setdefault(result, {})[others] = check
+    return check
 
 
-def _variants(session: ImageSession, own: Tensor, random: Tensor | None) -> dict[str, Tensor]:
-    """Name -> maps (M, g, h): several where their mean is given."""
+def _variants(session: ImageSession, own: Tensor, made: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name -> maps (M, g, h): several where their mean is given. `made`: of `_of_the_method`."""
     x, grid = session.x[0], cells_of(session)
-    found = {
+    return {
         OWN: own[None],
         "center": center(x, grid, 0)[None],
         "noise": torch.stack([smooth_noise(x, grid, seed) for seed in range(NOISES)]),
         "edges": edges(x, grid, 0)[None],
+        **{name: cells[None] for name, cells in made.items()},
     }
-    return found if random is None else found | {RANDOM: random[None]}
 
 
 def _check(
@@ -82,10 +90,10 @@ def _check(
     result: MapResult,
     maps: dict[str, Tensor],
     curves: dict[str, Curve],
-    like: float,
-    without: str,
+    notes: dict[str, str],
 ) -> MapCheck:
     """Means over the maps of each name."""
+    like = float(agreement([maps[OWN], maps[RANDOM]])[0, 0, 1]) if RANDOM in maps else float("nan")
     sizes, names = [len(m) for m in maps.values()], list(maps)
     scores = {
         kind: {n: part.mean(0).numpy() for n, part in zip(names, c.probabilities.split(sizes), strict=True)}
@@ -103,24 +111,41 @@ def _check(
         scores["deletion"],
         {name: (inserted, deleted) for name, inserted, deleted in pairs},
         like,
-        without,
+        notes[RANDOM],
+        notes[OTHER],
     )
 
 
-def _random_map(
-    session: ImageSession, result: MapResult, on_progress: OnProgress
-) -> tuple[Tensor | None, str]:
-    """The map of the same request on the cells (g, h), of a network with random weights; or why there is
-    none."""
-    try:
-        network = _random_network(session)
-        made = compute_maps(network, session.x, result.request, on_progress=on_progress)
-    except UserError as error:
-        return None, f"Not compared with a network with random weights. {error}"
-    cells = on_cells(made.maps[:1], cells_of(session))[0]
-    if cells_with_order(session, made) is None:
-        return None, "Not compared with a network with random weights: its map prefers no part of the image."
-    return cells, ""
+def _of_the_method(
+    session: ImageSession, result: MapResult, others: OtherImages, on_progress: OnProgress
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The maps of the same request on the cells (g, h), of another image and of a network with random
+    weights; and what is said of each: which image it is of, or why there is none."""
+    found, notes = dict[str, Tensor](), dict[str, str]()
+    request = replace(result.request, target=result.target)  # not what they are predicted as themselves
+    inputs: dict[str, Callable[[], tuple[nn.Module, Tensor, str]]] = {
+        OTHER: lambda: (
+            session.classifier.model,
+            *others.find(session.classifier, session.x, result.target),
+        ),
+        RANDOM: lambda: (_random_network(session), session.x, ""),
+    }
+    for k, (name, given) in enumerate(inputs.items()):
+
+        def on_part(done: float, k: int = k) -> None:
+            on_progress((k + done) / len(inputs))
+
+        try:
+            model, x, notes[name] = given()
+            made = compute_maps(model, x, request, on_progress=on_part)
+        except UserError as error:
+            notes[name] = f"{NOT_COMPARED[name]}. {error}"
+            continue
+        if cells_with_order(session, made) is None:
+            notes[name] = f"{NOT_COMPARED[name]}: its map prefers no part of the image."
+        else:
+            found[name] = on_cells(made.maps[:1], cells_of(session))[0]
+    return found, notes
 
 
 def _random_network(session: ImageSession) -> nn.Module:

@@ -7,17 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from explain.quality.kept import Quantity
+from explain.quality.settings import OTHER_IMAGE, RANDOM_NETWORK
 from explain.text_table import columns
 
-OWN, RANDOM = "map", "random_network"
+OWN, OTHER, RANDOM = "map", OTHER_IMAGE, RANDOM_NETWORK
 NAMES = {
     OWN: "this map",
     "center": "the center",
     "noise": "smooth noise",
     "edges": "edges",
+    OTHER: "another image's map",
     RANDOM: "a random network's map",
 }
 """The map, and its controls, in the order in which they are shown."""
+NOT_COMPARED = {
+    OTHER: "Not compared with another image's map",
+    RANDOM: "Not compared with a network with random weights",
+}
+"""Where there is no such control; the reason follows."""
 EQUAL = 0.005
 """Figures that differ by less are called equal, as a fraction of the range of the curves."""
 SAME = 0.95
@@ -31,7 +38,8 @@ class MapCheck:
     """Of one map and its controls, by the names of `NAMES`, without those that there cannot be. `fractions`
     (S,) of the cells; `insertion`, `deletion` (S,) scores of the `quantity` at each; `areas`: below both
     curves. Noise is the mean of three. `like_random`: rank correlation with the map of the same method on a
-    network with random weights, NaN where there is none, and `without_random` says why."""
+    network with random weights, NaN where there is none, and `without_random` says why. `other_image`: a
+    sentence that says which image the other one is, or why there is none."""
 
     quantity: Quantity
     fractions: tuple[float, ...]
@@ -40,6 +48,7 @@ class MapCheck:
     areas: Mapping[str, tuple[float, float]]
     like_random: float
     without_random: str = ""
+    other_image: str = ""
 
     def difference(self, name: str = OWN) -> float:
         """Insertion minus deletion, larger is better: how much sooner the score comes with the map's
@@ -98,7 +107,8 @@ class MapCheck:
             (NAMES[name], *map(self.text_of, (*pair, self.difference(name))))
             for name, pair in self.areas.items()
         ]
-        return [*columns(rows, right=range(1, 4)).splitlines(), self.sentence, self.dependence]
+        said = [self.sentence, self.dependence, *filter(None, [self.other_image])]
+        return [*columns(rows, right=range(1, 4)).splitlines(), *said]
 
     def text_of(self, area: float) -> str:
         """'0.61' of a probability, four digits of a number; a dash for NaN."""

@@ -13,6 +13,7 @@ from explain.quality.cells import Grid, grid_of
 from explain.quality.curves import CurveSettings, Images, Scorer
 from explain.quality.kept import Badge, Quantity
 from explain.quality.map_check import MapCheck
+from explain.quality.other_image import OtherImages
 from explain.quality.stepwise import Steps
 from models.one_by_one import takes_one_image
 from models.probabilities import probabilities
@@ -27,11 +28,14 @@ CHECKED = 16
 @dataclass(eq=False)
 class Measured:
     """Of one image session. `shared`: scores (S, K) of the image, its baseline and the controls; `badges` and
-    `checks`: of its maps, for as long as it keeps them; `random`: the network with random weights."""
+    `checks`: of its maps, for as long as it keeps them, by the other images that they were made with;
+    `random`: the network with random weights."""
 
     shared: Tensor | None = None
     badges: "WeakKeyDictionary[MapResult, Badge]" = field(default_factory=WeakKeyDictionary)
-    checks: "WeakKeyDictionary[MapResult, MapCheck]" = field(default_factory=WeakKeyDictionary)
+    checks: "WeakKeyDictionary[MapResult, dict[OtherImages, MapCheck]]" = field(
+        default_factory=WeakKeyDictionary
+    )
     random: nn.Module | None = None
 
 
