@@ -15,6 +15,7 @@ from PIL import Image
 
 from dashboard.server.permissions import Access
 from dashboard.server.uploads import Photos
+from dashboard.session.background import Background
 from dashboard.session.cancellation import Cancellation
 from dashboard.session.decoder_service import DecoderService
 from dashboard.session.fair_lock import FairLock
@@ -88,6 +89,7 @@ class Context:
     subjects: Subjects = field(init=False)
     sessions: ImageSessions = field(init=False)
     maps: MapQueue = field(init=False)
+    background: Background = field(default_factory=Background)
     opened: Any = None
     layer: Any = None
     view: Any = None
@@ -244,6 +246,7 @@ class Context:
         the context or its run: Gradio keeps a page, and so its handlers, for some time. Neither can be used
         any more."""
         self._closed = True
+        self.background.end()
         self.measuring.stop()
         for thread in (self._working, self._warming, self.measuring.thread):
             if thread is not None:

@@ -1,7 +1,9 @@
 """Errors: where the network is wrong, the maps of its errors, and what to try next."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from markupsafe import Markup
 from dashboard.components.audit import audit
 from dashboard.components.class_table import class_table
 from dashboard.components.clickable import clickable
-from dashboard.components.cluster_view import cluster_view
+from dashboard.components.cluster_view import cluster_view, missing_clusters, shown_clusters, to_come
 from dashboard.components.confusion import confusion
 from dashboard.components.controls import lens_bar
 from dashboard.components.gallery import gallery
@@ -41,10 +43,11 @@ from explain.analysis.on_maps import maps_note
 from explain.analysis.proposals import checks_of
 from explain.quality.known import first_method
 from explain.run.notes import read
+from models.errors import UserError
 
 TITLE, ID = "Errors", "errors"
 EVERY = 0.3  # seconds between two looks whether findings are computed
-FOLLOWING = ("labels", "label-sets", "duplicates", "similar", "proposal", "slice", "cluster", "all")
+FOLLOWING = ("labels", "label-sets", "duplicates", "similar", "proposal", "slice", "all")
 """Lists that follow from findings."""
 WAITS = (
     "This follows from findings, which are being computed: 'What to try' shows how far that is. Click again "
@@ -64,6 +67,8 @@ def lens(findings: Findings, view: View, editable: bool, ready: bool = True) -> 
     """The right side: the bar, and the images in the way that was chosen."""
     if not ready and waits(findings, view):
         content = panel(LENSES[view.lens], empty(WAITS))
+    elif view.lens == "images" and (text := to_come(findings, view)):
+        content = panel(LENSES[view.lens], empty(text))
     else:
         content = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
     return lens_bar(LENSES, view.lens, lists_of(findings.run), view.group, content)
@@ -71,7 +76,7 @@ def lens(findings: Findings, view: View, editable: bool, ready: bool = True) -> 
 
 def waits(findings: Findings, view: View) -> bool:
     """Whether a view of a run of many images follows from findings, which a click does not wait for."""
-    follows = view.lens not in ("images", "notes") or view.group.partition(":")[0] in FOLLOWING
+    follows = view.lens not in ("images", "clusters", "notes") or view.group.partition(":")[0] in FOLLOWING
     return len(findings.run.table) > AT_ONCE and follows
 
 
@@ -178,12 +183,14 @@ class ErrorsTab:
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._trust = TrustPanel(ctx, self._first.method)
                 self._cards = clickable(shown[4], "vt-gallery")
-        self._areas = [top, proposals, matrix, table, self._cards, *threshold, *labels]
+        self._clickable = [top, proposals, matrix, table, self._cards, *threshold, *labels]
+        self._missing = gr.State(0)  # another number each time that the view shows clusters that are to come
+        self._areas = [*self._clickable, self._missing]
 
     def listen(self) -> None:
         ctx, areas = self._ctx, self._areas
         clicked = gr.on(
-            [area.select for area in areas],
+            [area.select for area in self._clickable],
             self.act,
             [self._view],
             [self._view, *areas, self._trust.line, ctx.opened, ctx.tabs],
@@ -195,9 +202,25 @@ class ErrorsTab:
         if ctx.run.label_sets is not None:  # a label that nobody asked for before has no findings yet
             quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
             clicked.then(self.work_out, [self._view], [areas[1]], **quiet)
+        self._listen_to_clusters()
         keep_notes(ctx, [self._cards])
         self._trust.listen(self._view, self.redraw, areas)
         ctx.on_load(self.arrive, None, [self._view, *areas, *self._trust.outputs])
+
+    def _listen_to_clusters(self) -> None:
+        """The second event is in the order of the clicks, and draws what the visitor sees then."""
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        computed = self._missing.change(
+            self.work_out_clusters,
+            [self._view],
+            None,
+            trigger_mode="multiple",
+            concurrency_limit=None,
+            **quiet,
+        )
+        outputs = [self._view, self._cards, self._missing]
+        show = self.show_clusters
+        computed.success(show, [self._view], outputs, trigger_mode="multiple", **quiet, **READS)
 
     @error_boundary
     def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
@@ -206,7 +229,8 @@ class ErrorsTab:
             label = before.asked if self._ctx.run.label_sets is not None else None
             return [*[gr.skip()] * (len(self._areas) + 2), *in_inspect(self._ctx.run, value, label)]
         view = before.apply(action, value, self._of(before).run)
-        areas = changed(self._of(view), before, view, self._editable, self._ctx.others)
+        missing = self._if_missing(view)
+        areas = [*changed(self._of(view), before, view, self._editable, self._ctx.others), missing]
         line = gr.skip() if view.method == before.method else self._trust.drawn(view.method)
         return [asdict(view), *areas, line, gr.skip(), gr.skip()]
 
@@ -216,13 +240,21 @@ class ErrorsTab:
         view = View(**keys)
         return self._pieces(view)
 
-    def _pieces(self, view: View) -> list[str]:
-        found = self._of(view)
-        return pieces(found, view, found.ready, self._editable, self._ctx.others)
+    def _pieces(self, view: View) -> list[Any]:
+        missing, found = self._if_missing(view), self._of(view)
+        return [*pieces(found, view, found.ready, self._editable, self._ctx.others), missing]
+
+    def _if_missing(self, view: View) -> Any:
+        """The value of `_missing` for a view that is drawn next."""
+        return time.monotonic_ns() if missing_clusters(self._shown(view), view) else gr.skip()
 
     def _of(self, view: View) -> Findings:
         """Those of the label that is asked for, of several; otherwise the run's."""
         return self._ctx.findings_of(view.asked)
+
+    def _shown(self, view: View) -> Findings:
+        """At the threshold of the view."""
+        return self._of(view).at(view.threshold, view.positive)
 
     def _proposed(self, findings: Findings, view: View, ready: bool = True) -> Markup:
         shown = findings.at(view.threshold, view.positive)
@@ -249,6 +281,29 @@ class ErrorsTab:
             return
         async for shown in self._computed(findings, view):
             yield shown
+
+    @error_boundary
+    async def work_out_clusters(self, keys: dict[str, Any]) -> None:
+        """Until the clusters that the view shows are computed. Waiting takes no thread."""
+        view, background = View(**keys), self._ctx.background
+        findings = await asyncio.to_thread(self._shown, view)
+        if (missing := await asyncio.to_thread(missing_clusters, findings, view)) is None:
+            return
+
+        def compute() -> None:
+            with suppress(UserError):  # too few maps, which the page says
+                findings.clusters(*missing, background.raise_if_ended)
+
+        await background.done((findings, *missing), compute)
+
+    @error_boundary
+    def show_clusters(self, keys: dict[str, Any]) -> list[Any]:
+        """Clusters that are computed, unless the visitor has gone on to something else."""
+        view = View(**keys)
+        missing, findings = self._if_missing(view), self._shown(view)
+        if shown_clusters(findings.run, view) is None:
+            return [gr.skip()] * 3
+        return [gr.skip(), lens(findings, view, self._editable, findings.ready), missing]
 
     @error_boundary
     async def arrive(self, request: gr.Request) -> AsyncIterator[list[Any]]:

@@ -6,6 +6,7 @@ Communications 10:1096, 2019.
 scikit-learn is imported where it is needed: it takes a second, and most commands show no clusters.
 """
 
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ FEWEST, SIDE, SAMPLE = 8, 16, 400
 MOST = 5000
 """Images whose maps are read."""
 CONTROLS = 2  # random groups
+_SPLITS = threading.Lock()
+"""Held while the number of threads is limited: two that overlap would set it back to a wrong one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +130,21 @@ def split(
     with the largest silhouette (P. Rousseeuw, 1987: 1 far apart, 0 not at all), if that exceeds what
     `CONTROLS` normal distributions of the points' mean and covariance reach, which are one group; otherwise
     one cluster."""
-    one, rng = np.zeros(len(points), int), np.random.default_rng(seed)
+    import sklearn.cluster  # noqa: F401 (with it come the threads that are limited)
+    from threadpoolctl import threadpool_limits
+
     if np.ptp(points, axis=0).max() < 1e-6:
-        return one, 0.0, 0.0
+        return np.zeros(len(points), int), 0.0, 0.0
+    with _SPLITS, threadpool_limits(1):  # for so few points, threads mostly wait for each other
+        return _split(points, most, seed, raise_if_cancelled)
+
+
+def _split(
+    points: np.ndarray, most: int, seed: int, raise_if_cancelled: Callable[[], None]
+) -> tuple[np.ndarray, float, float]:
+    """As `split`, of points that are not all the same."""
     raise_if_cancelled()
+    rng = np.random.default_rng(seed)
     labels, found = _best(points, most, seed)
     _, spread, axes = np.linalg.svd(points - points.mean(0), full_matrices=False)
     scale = spread[:, None] * axes / np.sqrt(len(points))
@@ -139,7 +153,7 @@ def split(
         raise_if_cancelled()
         sample = rng.standard_normal((len(points), len(scale))) @ scale
         control = max(control, _best(sample, most, seed)[1])
-    return (labels, found, control) if found > control else (one, 0.0, control)
+    return (labels, found, control) if found > control else (np.zeros_like(labels), 0.0, control)
 
 
 def _best(points: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, float]:

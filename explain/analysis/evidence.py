@@ -26,6 +26,7 @@ from explain.analysis.suspicion import Suspicion, kept_suspicion
 from explain.run.format import TARGETS, map_column
 from explain.run.parquet import names_in, read
 from explain.run.reader import RunData
+from models.errors import UserError
 from models.json_files import build, read_object
 
 FILE, ABOUT, CONTRASTS = "analysis.parquet", "analysis.json", "contrasts.parquet"
@@ -48,7 +49,7 @@ class Evidence:
     def __init__(self, run: RunData):
         self.run = run
         self._slices: dict[str, list[Slice]] = {}
-        self._clusters: dict[tuple[int, str, str], Clustering] = {}
+        self._clusters: dict[tuple[int, str, str], Clustering | UserError] = {}
         self._means: dict[tuple[str, str], MeanMaps] = {}
         self._slow: dict[str, Any] = {}
         self._once = Once()
@@ -214,13 +215,24 @@ class Evidence:
         target: str,
         raise_if_cancelled: Callable[[], None] = lambda: None,
     ) -> Clustering:
-        """Of the maps of a class's images, as `clusters.cluster_maps`."""
+        """Of the maps of a class's images, as `clusters.cluster_maps`. That there are too few is kept,
+        too."""
 
-        def compute() -> Clustering:
+        def compute() -> Clustering | UserError:
             rows = self.run.ok.index[self.run.ok["label"] == label].to_numpy()
-            return cluster_maps(self.run, rows, method, target, raise_if_cancelled=raise_if_cancelled)
+            try:
+                return cluster_maps(self.run, rows, method, target, raise_if_cancelled=raise_if_cancelled)
+            except UserError as error:
+                return error
 
-        return self._once.get(self._clusters, (label, method, target), compute)
+        found = self._once.get(self._clusters, (label, method, target), compute)
+        if isinstance(found, UserError):
+            raise UserError(found)
+        return found
+
+    def has_clusters(self, label: int, method: str, target: str) -> bool:
+        """Whether `clusters` answers at once."""
+        return (label, method, target) in self._clusters
 
     @property
     def method(self) -> str:

@@ -192,6 +192,11 @@ class FindingsAt(Findings):
         counted = [replace(c, wrong=int((~right.loc[c.rows]).sum())) for c in found.clusters]
         return replace(found, clusters=counted)
 
+    def has_clusters(self, label: int, method: str, target: str) -> bool:
+        if target != "label":
+            return super().has_clusters(label, method, target)
+        return self.stored.has_clusters(label, method, target)
+
 
 def with_threshold(findings: Findings, threshold: str = "", positive: str = "") -> Findings:
     """At a threshold as people write it (`BinaryScores.threshold`), of the class of that name; empty: 0.5,

@@ -198,15 +198,14 @@ def prepare(findings: Findings, key: str, raise_if_cancelled: Callable[[], None]
     """Compute the clusters that `key` names, if it names any: the one list that `analyze` does not prepare.
     `raise_if_cancelled` is called between the steps."""
     kind, _, name = key.partition(":")
-    if kind == "cluster" and (asked := _asked_cluster(findings, name)) is not None:
+    if kind == "cluster" and (asked := asked_cluster(findings.run, name)) is not None:
         label, _, method, target = asked
         findings.clusters(label, method, target, raise_if_cancelled)
 
 
-def _asked_cluster(findings: Findings, name: str) -> tuple[int, int, str, str] | None:
+def asked_cluster(run: RunData, name: str) -> tuple[int, int, str, str] | None:
     """(class, number, method, target) of CLASS:NUMBER:METHOD:TARGET; None where the run has no such."""
     label, number, method, target = (*name.split(":"), "", "", "")[:4]
-    run = findings.run
     known = method in run.manifest.request.methods and target in TARGETS
     if not (known and label.isdecimal() and int(label) in run.present and number.isdecimal()):
         return None
@@ -214,7 +213,7 @@ def _asked_cluster(findings: Findings, name: str) -> tuple[int, int, str, str] |
 
 
 def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
-    if (asked := _asked_cluster(findings, name)) is None:
+    if (asked := asked_cluster(findings.run, name)) is None:
         return None
     label, number, method, target = asked
     run, clustering = findings.run, findings.clusters(label, method, target)
