@@ -78,20 +78,26 @@ class Events:
 
     def __init__(self, page: "playwright.Page"):
         self.page = page
-        self.joining: set[playwright.Request] = set()
-        page.on("request", lambda request: self.joining.add(request) if "/join" in request.url else None)
-        page.on("requestfinished", lambda request: self.joining.discard(request))
-        page.on("requestfailed", lambda request: self.joining.discard(request))
+        self.open: set[playwright.Request] = set()
+        page.on("request", lambda request: self.open.add(request) if "/queue/" in request.url else None)
+        page.on("requestfinished", lambda request: self.open.discard(request))
+        page.on("requestfailed", lambda request: self.open.discard(request))
 
     def wait(self) -> None:
         """Until all are answered, no other follows, and the page is drawn."""
-        server = next(page for url, page in SERVED.items() if self.page.url.startswith(url))
         quiet, until = 0, time.monotonic() + 10
         while quiet < 6 and time.monotonic() < until:
             self.page.wait_for_timeout(50)
-            unanswered = [*server._queue.pending_event_ids_session.values()]
-            quiet = 0 if self.joining or any(unanswered) else quiet + 1
+            quiet = 0 if self._unanswered() else quiet + 1
         self.page.evaluate(DRAWN)
+
+    def _unanswered(self) -> bool:
+        """Of a server that is not one of `served`: as long as the stream of its answers is open."""
+        server = next((page for url, page in SERVED.items() if self.page.url.startswith(url)), None)
+        if server is None:
+            return bool(self.open)
+        waits = [*server._queue.pending_event_ids_session.values()]
+        return any(waits) or any("/join" in request.url for request in self.open)
 
 
 def saved(download: "playwright.Download", folder: "Path") -> "Path":
