@@ -48,6 +48,7 @@ from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
 from models.training.progress import Progress
 from tests.chromium import FLAGS, executable
+from tests.drawn import drawn_once as drawn_once  # a fixture
 from tests.forked import Forked
 from tests.weights import quick_weights, two_layers
 

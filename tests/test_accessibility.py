@@ -196,6 +196,7 @@ def test_axe_finds_nothing(
 ) -> None:
     """Wide and light, wide and dark, narrow and dark, narrow and light: every rule in the first theme of a
     width; in the second theme, which changes nothing but colors, their contrast."""
+    monkeypatch.setattr("explain.run.preflight.MOST", 32)
     answer = json.loads(run_command(*CHECK, "--json").stdout)  # without a process of its own
     monkeypatch.setattr(dashboard.tabs.new_run, "check_in_steps", lambda words, stop: iter([answer]))
     monkeypatch.setattr(FaceTracker, "crop", cropped)  # the camera shows none

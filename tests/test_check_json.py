@@ -15,6 +15,7 @@ CHECK = ("check", "--model", "tiny_conv:toon_studios", "--data", "toon_studios")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_json_of_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explain.run.preflight.MOST", 128)
     done = run_command(*CHECK, "--json")
@@ -45,6 +46,7 @@ def test_json_says_what_the_text_says(pictures: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_json_of_a_check_with_a_wrong_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explain.run.preflight.MOST", 128)
     monkeypatch.setattr("explain.run.preflight.SECONDS", 300)  # a busy machine reads fewer images in time

@@ -26,6 +26,7 @@ TOON = ["run", "--model", "fer_vgg:toon_faces"]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_run_says_what_it_found_and_goes_on(tmp_path: Path) -> None:
     message = launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
     for word in ("accuracy", "macro-F1", "worst", "images/s", "serve --run"):
