@@ -103,8 +103,9 @@ class _Response:
         await self._send(message)
 
     async def end(self) -> None:
-        for message in self._held:
-            await self._send(message)
+        """At once: where the page hears of the end before the response has ended, it calls that an error."""
+        body = b"".join(message.get("body", b"") for message in self._held)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def _next(joined: asyncio.Event, receive: Receive) -> Literal["event", "left", ""]:
