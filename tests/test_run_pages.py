@@ -189,6 +189,7 @@ def test_from_the_list_to_a_run_and_back(runs: Path, browser: Any) -> None:
         page.fill("#vt-runs input", "toon_faces CO")
         page.press("#vt-runs input", "Enter")
         page.locator("#vt-runs tbody tr").nth(1).wait_for(state="detached")
+        events.wait()  # Gradio's page calls it an error if it is left while its stream is open
         page.click("#vt-runs tbody a")
         page.wait_for_selector(".vt-card")
         assert page.url == f"{url}/runs/toon%20%26%20co/"
