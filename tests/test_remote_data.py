@@ -313,9 +313,9 @@ def test_what_is_not_there_is_one_line(memory: str) -> None:
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(UserError, match="install the package gcsfs: pip install gcsfs"):
-        open_data("gs://faces/folder")
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(UserError, match="install the package adlfs: pip install adlfs"):
+        open_data("abfs://faces/folder")
 
 
 def test_a_server_that_does_not_answer_ends_a_run_that_goes_on_later(

@@ -211,12 +211,45 @@ def test_other_servers_get_files_under_a_temporary_name_first(
     assert store.read(WRITER) == b"first"
 
 
+def test_a_server_that_ignores_conditions_is_asked_first(
+    memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some S3 servers, and emulators of Google's."""
+    real, store = MemoryFileSystem.pipe_file, RemoteStore(f"{memory}/first")
+    monkeypatch.setattr(
+        MemoryFileSystem, "pipe_file", lambda self, path, data, mode="": real(self, path, data)
+    )
+    store.write(WRITER, b"first", new=True)
+    with pytest.raises(FileExistsError):
+        store.write(WRITER, b"second", new=True)
+    assert store.read(WRITER) == b"first"
+
+
+def test_a_lock_whose_answer_was_lost_is_that_of_this_process(
+    memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver writes again after an error of the server, and is refused, as its first write was done."""
+    real = RemoteStore.write
+
+    def twice(store: RemoteStore, name: str, data: bytes, new: bool = False) -> Entry:
+        real(store, name, data, new)
+        return real(store, name, data, new)
+
+    lock = writer_lock.WriterLock(RemoteStore(f"{memory}/first"))
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteStore, "write", twice)
+        lock.acquire()
+    lock.require()
+    lock.release()
+    assert files_at(f"{memory}/first") == {}
+
+
 def test_a_path_is_a_path_and_a_missing_driver_is_named(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run_folder("runs/first") == run_folder(Path("runs/first")) == Path("runs/first")
     assert run_folder(tmp_path.as_uri()) == tmp_path
     assert mirror_of(tmp_path) is None
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(UserError, match="install the package gcsfs: pip install gcsfs"):
-        run_folder("gs://runs/first")
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(UserError, match="install the package adlfs: pip install adlfs"):
+        run_folder("abfs://runs/first")

@@ -100,10 +100,8 @@ class WriterLock:
                 self._store.remove([FILE])
 
     def _created(self) -> bool:
-        try:
+        with suppress(FileExistsError):  # also where a driver wrote twice, as the first answer was lost
             self._store.write(FILE, self._mine.data(), new=True)
-        except FileExistsError:
-            return False
         other = self._holder()  # a server without conditional writes may have let both write
         return other is not None and other.token == self._mine.token
 

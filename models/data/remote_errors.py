@@ -76,7 +76,7 @@ def refused(url: str, error: BaseException, done: str = "read") -> UserError:
         return UserError(f"'{url}' needs credentials: {_remedy(protocol)}.")
     if any(_is_of_connection(name) for name in names):
         return _silent(url, chain[-1])
-    if any(isinstance(one, PermissionError) for one in chain):
+    if any(map(_is_denied, chain)):
         return UserError(f"'{url}' may not be {done} ({_first_line(error)}): {_remedy(protocol)}.")
     if isinstance(error, FileNotFoundError):
         why = f" ({_first_line(error)})" if " " in str(error) else ""
@@ -106,6 +106,8 @@ def _silent(url: str, error: BaseException) -> Unreachable:
 
 
 def _remedy(protocol: str) -> str:
+    if protocol in ("http", "https"):
+        return "addresses of the web are read without credentials"
     known = CREDENTIALS.get(protocol.replace("s3a", "s3").replace("abfss", "abfs"))
     return f"set {known} in the environment" if known else "set them in the environment, as its driver asks"
 
@@ -115,6 +117,13 @@ def _is_of_connection(name: str) -> bool:
     return name in ("ConnectionError", "gaierror", "HTTPClientError", "ClientConnectionError") or (
         "Timeout" in name or "EndpointConnection" in name
     )
+
+
+def _is_denied(error: BaseException) -> bool:
+    """By its type, or the status of HTTP, which drivers keep in attributes of several names, or in words."""
+    status = {str(getattr(error, name, "")) for name in ("code", "status", "status_code")}
+    denied = isinstance(error, PermissionError) or bool(status & {"401", "403"})
+    return denied or (isinstance(error, OSError) and str(error).startswith("Forbidden"))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

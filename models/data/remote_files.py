@@ -4,6 +4,7 @@ Credentials come from the environment and the configuration files of each driver
 cannot be reached.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -22,6 +23,8 @@ from models.data.remote_errors import Unreachable, refused, unreachable_until_no
 READERS = 16  # requests at once
 OPENED = 8  # files whose blocks are kept
 SEVERAL = 8  # files of one folder from which it is listed, rather than asked for each of them
+TAGS = ("md5Hash", "ETag")
+"""What drivers call a tag of a file's bytes: gcsfs and s3fs."""
 T = TypeVar("T")
 
 
@@ -222,6 +225,9 @@ def open_system(url: str) -> Any:
             "retries": {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", 3))},
         }
     system = url_to_fs(url, **options)[0]
+    logger = logging.getLogger(type(system).__module__.partition(".")[0])
+    if not logger.hasHandlers():  # a driver's errors are told in one line: not as its tracebacks, too
+        logger.addHandler(logging.NullHandler())
     system.invalidate_cache()
     return system
 
@@ -237,10 +243,13 @@ def pool() -> ThreadPoolExecutor:
 
 
 def entry_of(about: dict[str, Any]) -> Entry:
-    """From what a driver tells of a file: each has names of its own for the same."""
-    tag = next((str(about[key]).strip('"') for key in ("ETag", "etag", "md5Hash") if about.get(key)), "")
+    """From what a driver tells of a file: each has names of its own for the same. `etag` (Google, Azure) is
+    that of one write: equal bytes have others."""
+    tag, written = (
+        next((str(about[key]).strip('"') for key in keys if about.get(key)), "") for keys in (TAGS, ("etag",))
+    )
     times = (about.get(key) for key in ("LastModified", "last_modified", "mtime", "updated", "created"))
-    changed = tag or next((_time(time) for time in (*times, about.get("Last-Modified")) if time), "")
+    changed = tag or written or next((_time(at) for at in (*times, about.get("Last-Modified")) if at), "")
     size = about.get("size")
     return Entry(
         None if size is None else int(size),

@@ -120,25 +120,22 @@ class RemoteStore:
 
 
 def _create(system: Any, path: str, data: bytes) -> None:
-    """Raises `FileExistsError` where there is a file. Servers without conditional writes are asked first."""
+    """Raises `FileExistsError` where there is a file. It is asked for first, as some servers ignore the
+    condition of a write."""
+    _make_parent(system, path)
+    system.invalidate_cache()
+    if system.exists(path):
+        raise FileExistsError(path)
     try:
-        _make_parent(system, path)
         system.pipe_file(path, data, mode="create")
-    except (NotImplementedError, TypeError, ValueError) as error:
-        _create_unless_listed(system, path, data, error)
+    except (NotImplementedError, TypeError, ValueError):
+        system.pipe_file(path, data)
     except OSError as error:
         if error.errno == errno.EBUSY:  # S3: another conditional write is under way
             raise FileExistsError(path) from error
         if error.errno != errno.ENOSYS:
             raise
-        _create_unless_listed(system, path, data, error)
-
-
-def _create_unless_listed(system: Any, path: str, data: bytes, error: Exception) -> None:
-    system.invalidate_cache()
-    if system.exists(path):
-        raise FileExistsError(path) from error
-    system.pipe_file(path, data)
+        system.pipe_file(path, data)
 
 
 def _renamed(system: Any, path: str, data: bytes) -> None:
