@@ -59,6 +59,11 @@ if TYPE_CHECKING:
     from dashboard.session.context import Context
 
 
+def is_error(message: "playwright.ConsoleMessage") -> bool:
+    """Gradio's page calls it an error when it is left while the stream of its answers is open."""
+    return message.type == "error" and not message.text.startswith("AbortError: signal is aborted")
+
+
 @contextmanager
 def served(ctx: "Context") -> Iterator[str]:
     """The dashboard, live: its address."""
