@@ -329,7 +329,7 @@ def events(page: Any, arrived: list[Any]) -> Any:
 @pytest.fixture
 def page(server: str, browser: Any, request: pytest.FixtureRequest, arrived: list[Any]) -> Iterator[Any]:
     """A page that fails the test on any console error, page error, or request to another host."""
-    from tests.pages import RESTS, Events, is_error
+    from tests.pages import RESTS, Events
 
     width, dark, query = getattr(request, "param", (1280, False, ""))
     wrong: list[str] = []
@@ -340,7 +340,7 @@ def page(server: str, browser: Any, request: pytest.FixtureRequest, arrived: lis
     page = context.new_page()
     page.set_default_timeout(WAIT)
     arrived.append(Events(page))
-    page.on("console", lambda m: wrong.append(f"{m.text} {m.location}") if is_error(m) else None)
+    page.on("console", lambda m: wrong.append(f"{m.text} {m.location}") if m.type == "error" else None)
     page.on("pageerror", lambda e: wrong.append(str(e)))
     page.on(
         "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url)

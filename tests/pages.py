@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.ports import free_port
 
@@ -49,7 +49,6 @@ DARK = "document.body.classList.contains('dark')"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 PHONE = 390  # pixels of width
-SERVED = dict[str, Any]()  # the pages that this process serves, by their addresses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,11 +56,6 @@ if TYPE_CHECKING:
     from playwright import sync_api as playwright
 
     from dashboard.session.context import Context
-
-
-def is_error(message: "playwright.ConsoleMessage") -> bool:
-    """Gradio's page calls it an error when it is left while the stream of its answers is open."""
-    return message.type == "error" and not message.text.startswith("AbortError: signal is aborted")
 
 
 @contextmanager
@@ -72,9 +66,7 @@ def served(ctx: "Context") -> Iterator[str]:
 
     page = build(ctx)
     _, url, _ = page.launch(prevent_thread_lock=True, server_port=free_port(), **options())
-    SERVED[url] = page
     yield url
-    del SERVED[url]
     page.close(verbose=False)
 
 
@@ -89,20 +81,14 @@ class Events:
         page.on("requestfailed", lambda request: self.open.discard(request))
 
     def wait(self) -> None:
-        """Until all are answered, no other follows, and the page is drawn."""
+        """Until all are finished, no other follows, and the page is drawn."""
         quiet, until = 0, time.monotonic() + 10
-        while quiet < 6 and time.monotonic() < until:
+        while quiet < 6:
             self.page.wait_for_timeout(50)
-            quiet = 0 if self._unanswered() else quiet + 1
+            quiet = 0 if self.open else quiet + 1
+            if time.monotonic() > until:  # a stream whose end the browser never reports
+                self.open.clear()
         self.page.evaluate(DRAWN)
-
-    def _unanswered(self) -> bool:
-        """Of a server that is not one of `served`: as long as the stream of its answers is open."""
-        server = next((page for url, page in SERVED.items() if self.page.url.startswith(url)), None)
-        if server is None:
-            return bool(self.open)
-        waits = [*server._queue.pending_event_ids_session.values()]
-        return any(waits) or any("/join" in request.url for request in self.open)
 
 
 def saved(download: "playwright.Download", folder: "Path") -> "Path":

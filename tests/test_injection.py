@@ -29,7 +29,7 @@ from dashboard.components.markup import display_text, html
 from explain.run.reader import open_run
 from tests.conftest import TOON_RUN, WAIT
 from tests.markup import elements, runs_nothing
-from tests.pages import Events, is_error, open_tab, served
+from tests.pages import Events, open_tab, served
 from tests.test_hostile_folder import planted, texts
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class Watch:
         page.set_default_timeout(WAIT)
         page.on("dialog", lambda dialog: (self.wrong.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("console", lambda m: self.wrong.append(m.text) if is_error(m) else None)
+        page.on("console", lambda m: self.wrong.append(m.text) if m.type == "error" else None)
 
     def check(self, where: str) -> None:
         """Nothing ran, and no element was made of a text."""

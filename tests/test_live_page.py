@@ -28,7 +28,7 @@ from models.domains import FACES
 from tests.chromium import FLAGS, executable
 from tests.clip import moving_face, write_y4m
 from tests.conftest import WAIT
-from tests.pages import PHONE, fits_wide_and_narrow, is_error, open_tab, served
+from tests.pages import PHONE, fits_wide_and_narrow, open_tab, served
 from tests.raw import Visitor
 from tests.test_label_sets import NAMES, Patches, answering
 
@@ -305,7 +305,7 @@ def test_a_visitor_looks_live_and_stops(
     with served(ctx) as url:
         page = opened(camera, url)
         wrong: list[str] = []
-        page.on("console", lambda m: wrong.append(m.text) if is_error(m) else None)
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: wrong.append(str(e)))
         assert "It stops after 60 s" in page.inner_text(".vt-camera")
         before = everything_below(*watched(tmp_path))

@@ -22,7 +22,7 @@ from explain.run.format import MANIFEST, part_files
 from models.errors import UserError
 from tests.axe import Axe
 from tests.command import one_line, run_command
-from tests.pages import PHONE, Events, fits_wide_and_narrow, is_error, open_tab, resized
+from tests.pages import PHONE, Events, fits_wide_and_narrow, open_tab, resized
 from tests.raw import Visitor
 from tests.run_lists import LOGIN, listening, made
 
@@ -179,7 +179,7 @@ def test_a_run_that_appears_or_changes_is_opened_as_it_is(runs: Path, tmp_path: 
 def test_from_the_list_to_a_run_and_back(runs: Path, browser: Any) -> None:
     with listening(runs) as (url, _):
         page, wrong = browser.new_page(), list[str]()
-        page.on("console", lambda m: wrong.append(m.text) if is_error(m) else None)
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: wrong.append(str(e)))
         events = Events(page)
         page.goto(url)

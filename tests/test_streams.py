@@ -1,134 +1,96 @@
-"""The stream of a page's answers goes on with an event that comes when Gradio would end it."""
+"""No answer is lost between two streams of answers: the server says whether one is open."""
 
 import asyncio
 from typing import Any
 
-import pytest
-
-from dashboard.server import streams
-from dashboard.server.streams import END, Streams
+from dashboard.server.streams import END, NO_STREAM, Streams
 
 DATA = {"type": "http", "path": "/gradio_api/queue/data", "query_string": b"session_hash=abc"}
-JOIN = {"type": "http", "path": "/gradio_api/queue/join"}
+JOIN = "/gradio_api/queue/join"
+OTHER_HEADER = (b"content-type", b"application/json")
 
 
 class Page:
-    """An opened page and Gradio, of which each stream brings one answer and its end."""
+    """An opened page, and Gradio, whose stream goes on as far as it is told."""
 
-    def __init__(self, answers: list[int] | None = None) -> None:
-        self.streams, self.left = Streams(), asyncio.Event()
-        self.got, self.statuses = list[bytes](), answers or [200] * 9
-        self.starts, self.accepted = list[int](), 0
+    def __init__(self) -> None:
+        self.streams, self.said = Streams(), list[list[Any]]()
+        self.body: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.got = list[bytes]()
 
     async def gradio(self, scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": self.statuses.pop(0)})
-        await send({"type": "http.response.body", "body": b"data: answer\n\n", "more_body": True})
-        await send({"type": "http.response.body", "body": END + b"}\n\n", "more_body": True})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (body := await self.body.get()) is not None:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    async def receive(self) -> Any:
-        await self.left.wait()
-        return {"type": "http.disconnect"}
-
     async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.starts.append(message["status"])
-        else:
-            self.got.append(message["body"][: len(END)])
-            assert message["more_body"] != self.got[-1].startswith(END)  # the end is the last of the response
+        self.got.append(message.get("body", b"start"))
 
-    async def stream(self) -> None:
-        await self.streams.lasting(self.gradio)(DATA, self.receive, self.send)
+    def opened(self) -> "asyncio.Task[None]":
+        return asyncio.create_task(self.streams.answers(self.gradio)(DATA, None, self.send))  # type: ignore[arg-type]
 
-    async def join(self, page: str = "abc", status: int = 200, path: str = JOIN["path"]) -> None:
-        async def queue(scope: Any, receive: Any, send: Any) -> None:
-            await send({"type": "http.response.start", "status": status})
+    async def goes_on(self, *bodies: bytes | None) -> None:
+        for body in bodies:
+            self.body.put_nowait(body)
+        for _ in range(10):
+            await asyncio.sleep(0)
 
-        async def answered(message: Any) -> None:
-            self.accepted += 1
+    async def hears(self, page: str = "abc", path: str = JOIN) -> bool:
+        """Whether the answer to an event says that there is no stream."""
+        headers = list[Any]()
 
-        await self.streams.joining(queue, page)(JOIN | {"path": path}, self.receive, answered)
+        async def gradio(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [OTHER_HEADER]})
+
+        async def send(message: Any) -> None:
+            headers.extend(message["headers"])
+
+        await self.streams.asks(gradio, page)({"type": "http", "path": path}, None, send)  # type: ignore[arg-type]
+        assert headers[0] == OTHER_HEADER
+        return NO_STREAM in headers
 
 
-ANSWER = b"data: answer\n\n"
+def test_an_event_says_whether_the_stream_has_ended() -> None:
+    """As soon as Gradio has decided so, before the page can know."""
 
-
-async def turns(number: int = 20) -> None:
-    for _ in range(number):
+    async def check() -> None:
+        page = Page()
+        assert await page.hears()
+        stream = page.opened()
+        await page.goes_on(b"data: one\n\n")
+        assert not await page.hears()
+        assert await page.hears("of another page")
+        await page.goes_on(END + b"}\n\n")
+        assert await page.hears()
+        assert not stream.done()
+        assert not await page.hears(path="/gradio_api/cancel")  # it has no answer in the stream
+        following = page.opened()
         await asyncio.sleep(0)
-
-
-def test_an_event_within_a_moment_goes_on_in_the_same_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def check() -> None:
-        page = Page()
-        stream = asyncio.create_task(page.stream())
-        await turns()
-        assert page.got == [ANSWER]  # and no end
-        await page.join("of another page")
-        await page.join(status=503)  # the queue was full
-        await page.join(path="/gradio_api/cancel")
-        await turns()
-        assert page.got == [ANSWER]
-        await page.join()
-        await turns()
-        assert page.got == [ANSWER] * 2
-        monkeypatch.setattr(streams, "LINGER", 0.01)
-        await page.join()
-        await stream
-        assert page.got == [ANSWER] * 3 + [END]
-        assert page.starts == [200]
+        await page.goes_on(None)  # of the first, which waits longer
+        assert stream.done()
+        assert not await page.hears()
+        await page.goes_on(b"data: two\n\n", END + b"}\n\n", None)
+        await following
+        assert await page.hears()
+        assert page.got == [b"start", b"data: one\n\n", END + b"}\n\n", b"start", b""] + [
+            b"data: two\n\n",
+            END + b"}\n\n",
+            b"",
+        ]
+        assert not page.streams._open  # nothing is kept of pages without a stream
 
     asyncio.run(check())
 
 
-def test_an_event_just_after_the_end_is_accepted_when_the_page_has_heard_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(streams, "LINGER", 0.0)
-    monkeypatch.setattr(streams, "SETTLE", 1000.0)
-    waits = list[float]()
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-
+def test_a_stream_that_breaks_has_ended() -> None:
     async def check() -> None:
         page = Page()
-        await page.join()
-        await page.stream()
-        assert page.got == [ANSWER, END]
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        await page.join("of another page")
-        assert waits == []
-        await page.join()
-        assert page.accepted == 3
-
-    asyncio.run(check())
-    assert len(waits) == 1
-    assert 900 < waits[0] <= 1000
-
-
-def test_a_page_that_leaves_ends_its_stream() -> None:
-    async def check() -> None:
-        page = Page()
-        stream = asyncio.create_task(page.stream())
-        await turns()
-        page.left.set()
-        await page.join()  # by another stream: this one must not take its answers
-        await stream
-        assert page.got == [ANSWER]
-        assert not page.streams._ended  # an event by another stream need not wait
-
-    asyncio.run(check())
-
-
-def test_a_refusal_later_on_ends_the_stream_as_gradio_would() -> None:
-    async def check() -> None:
-        page = Page([200, 401])
-        stream = asyncio.create_task(page.stream())
-        await turns()
-        await page.join()
-        await stream
-        assert page.starts == [200]
-        assert page.got == [ANSWER, END]
+        stream = page.opened()
+        await page.goes_on(b"data: one\n\n")
+        assert not await page.hears()
+        stream.cancel()
+        await asyncio.wait([stream])
+        assert await page.hears()
 
     asyncio.run(check())

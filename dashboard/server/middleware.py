@@ -170,7 +170,7 @@ class RequestFilter:
         elif PAGE_NAMED.fullmatch(path) and scope["method"] == "POST":
             app = self._of_a_known_page(app)
         elif path.rstrip("/") == "/gradio_api/queue/data":
-            app = self._streams.lasting(app)
+            app = self._streams.answers(app)
         await Body(
             receive, send, limit, lambda: answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")
         ).through(app, scope)
@@ -255,7 +255,7 @@ class RequestFilter:
             body, again = await whole(receive)
             page = session_of(body)
             if self._pages.admit(self._visitor(scope), page):
-                await self._streams.joining(app, page)(scope, again, send)
+                await self._streams.asks(app, page)(scope, again, send)
             else:
                 await answer(send, 429, TOO_MANY_PAGES)
 

@@ -17,6 +17,7 @@ from dashboard.server.logs import bound_logs
 from dashboard.server.middleware import FilterRules, guarded
 from dashboard.server.served import list_of_runs, one_run, runs_in
 from dashboard.server.sharing import SPACE, Sharing
+from dashboard.server.streams import in_page
 from dashboard.server.tunnel import Tunnel
 from dashboard.server.upload_dir import forget_due, remove_uploads, sweep
 from dashboard.session.context import Context
@@ -73,7 +74,7 @@ def options(
         "auth_message": "Whoever shared this page has the password." if login else None,
         "mcp_server": sharing.mcp,
         "root_path": sharing.root_path or None,
-        "head": ICON,
+        "head": ICON + in_page(),
         "app_kwargs": guarded(rules or sharing.rules()),
     }
 
