@@ -138,6 +138,7 @@ def test_a_check_is_made_on_its_button_once(
     assert {desc for _, desc in told} == {"Check of Grad-CAM"}
     assert re.search(r"</svg> another image&#39;s map</th><td>0\.\d\d</td>", panel)
     assert "The other image is green/0.png, predicted as blue." in panel  # as which the map explains this one
+    assert panel.index("The network is at chance in this run: ") < panel.index('class="vt-verdict"')
     count = sum(images)
     for action, method in (("check", "grad_cam"), ("save", "layer_cam"), ("check", "nonsense")):
         assert clicks.click(action, method).count('<section class="vt-map-check"') == 1
