@@ -70,7 +70,7 @@ def test_the_command_prints_the_figures(tmp_path: Path) -> None:
     assert "insertion" not in plain
     text = " ".join(launch(*words, "--check").split())
     assert "a random network's map" in text
-    assert text.count("Not compared with another image's map. This photo is not of a run.") == 1
+    assert text.count("Not compared with another image's map. 'explain' has no run: in Inspect") == 1
     assert "on this image: insertion − deletion is " in text
     assert text.count("python launch.py trust RUN") == 1
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from html import unescape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -15,11 +16,13 @@ from dashboard.components.badge_view import badge_lines, check_view
 from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.server.permissions import Access
 from dashboard.session.context import Context
+from dashboard.session.types import Subject
 from dashboard.tabs.inspect import InspectTab, show_row
 from explain.quality import check, curves
 from explain.quality.flags import flags
 from explain.quality.kept import Badge, Kept, Quantity
 from explain.quality.map_check import OWN, RANDOM, MapCheck
+from explain.quality.other_image import NOT_OF_RUN
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from tests.pages import FITS, Events
@@ -112,10 +115,14 @@ class Clicks:
         self.values[list(self.tab._form.controls).index("methods")] = methods
 
     def click(
-        self, action: str, method: str, progress: Callable[..., None] = lambda fraction, desc: None
+        self,
+        action: str,
+        method: str,
+        progress: Callable[..., None] = lambda fraction, desc: None,
+        subject: Subject | None = None,
     ) -> str:
         event = gr.SelectData(None, {"index": action, "value": method})
-        return str(self.tab.compute(ME, event, progress, {"row": 0}, *self.values)[1])
+        return str(self.tab.compute(ME, event, progress, subject or {"row": 0}, *self.values)[1])
 
 
 def test_a_check_is_made_on_its_button_once(
@@ -138,11 +145,25 @@ def test_a_check_is_made_on_its_button_once(
     assert {desc for _, desc in told} == {"Check of Grad-CAM"}
     assert re.search(r"</svg> another image&#39;s map</th><td>0\.\d\d</td>", panel)
     assert "The other image is green/0.png, predicted as blue." in panel  # as which the map explains this one
+    assert panel.index("The network is at chance in this run: ") < panel.index('class="vt-verdict"')
     count = sum(images)
     for action, method in (("check", "grad_cam"), ("save", "layer_cam"), ("check", "nonsense")):
         assert clicks.click(action, method).count('<section class="vt-map-check"') == 1
     assert sum(images) == count
     assert clicks.tab.show_cancel(gr.SelectData(None, {"index": "check", "value": ""})).visible
+
+
+def test_a_photo_that_is_uploaded_is_not_compared_with_another_image(
+    small_run: RunData, tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    (path := tmp_path / "up" / "photo.png").parent.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(path)
+    clicks = Clicks(ctx := Context(small_run, network=tiny), ["grad_cam"])
+    panel = clicks.click("check", "grad_cam", subject={"upload": ctx.photos.keep("me", str(path))})
+    assert NOT_OF_RUN in panel
+    assert "another image&#39;s map</th>" not in panel
+    assert "The network is at chance in this run: " in panel
 
 
 def test_a_check_that_is_cancelled_leaves_the_maps(small_run: RunData, tiny: Classifier) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.panel import warning
 from explain.quality.map_check import COMMAND, NAMES, OWN
 
 if TYPE_CHECKING:
@@ -43,19 +44,23 @@ def _kept(kept: "Kept") -> Markup:
     return html('<p title="{}">{}</p>', kept.details, kept.text)
 
 
-def check_view(check: "MapCheck", title: str, of_run: str = "") -> Markup:
+def check_view(check: "MapCheck", title: str, of_run: str = "", caution: str = "") -> Markup:
     """Both curves of the map beside its controls, their areas, and what that says; then what is known of the
-    method's maps over the run (`of_run`), or how that can be measured."""
+    method's maps over the run (`of_run`), or how that can be measured. `caution`: why nothing is concluded,
+    which comes first; empty where something is."""
     low, high = check.range
     curves = {"insertion": check.insertion, "deletion": check.deletion}
     charts = join(_chart(name, note, curves[kind], check, (low, high), title) for kind, name, note in CHARTS)
     return html(
         '<section class="vt-map-check" aria-label="Check of {title}"><h3>Check of {title} '
-        '<small>{quantity}</small></h3><p class="vt-verdict"><b>{sentence}</b> {dependence} {other}</p>'
+        '<small>{quantity}</small></h3>{caution}<p class="vt-verdict">{sentence} {center}{dependence} '
+        "{other}</p>"
         '<div class="vt-charts">{charts}</div>{areas}{one}</section>',
         title=title,
         quantity=check.quantity.name,
-        sentence=check.sentence,
+        caution=warning(caution) if caution else NOTHING,
+        sentence=html("{}" if caution else "<b>{}</b>", check.sentence),
+        center=html("<b>{}</b> ", check.center) if check.center else NOTHING,
         dependence=check.dependence,
         other=check.other_image,
         charts=charts,

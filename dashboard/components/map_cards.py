@@ -33,7 +33,8 @@ class Card:
     """A method and its map `raw` (h, w) at `layer`, or `why` there is none; `seconds`: how long it took, or
     would take, 0 for maps of the run. `expected_sum`: what the map should sum to, where the method promises
     that. `signed`: negative values are drawn, too. `badge`: what is said of the map, `check`: its check,
-    where it was made, `of_run`: what is known of the method's maps over the run."""
+    where it was made, `of_run`: what is known of the method's maps over the run, `caution`: why nothing is
+    concluded from the check."""
 
     method: str
     title: str
@@ -46,6 +47,7 @@ class Card:
     badge: "Badge | None" = None
     check: "MapCheck | None" = None
     of_run: str = ""
+    caution: str = ""
 
 
 def map_cards(
@@ -130,7 +132,7 @@ def _card(
         facts=_facts(c, raw),
         files=_files(c, raw, image) if saved == c.method else NOTHING,
         badge=badge_lines(c.badge, c.method, c.title, saved is not None),
-        check=NOTHING if c.check is None else check_view(c.check, c.title, c.of_run),
+        check=NOTHING if c.check is None else check_view(c.check, c.title, c.of_run, c.caution),
     )
 
 

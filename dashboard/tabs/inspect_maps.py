@@ -19,6 +19,7 @@ from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
+from explain.analysis.chance import caution_of_check
 from explain.analysis.on_maps import said_of
 from explain.formatting import counted, layer_label
 from explain.methods.registry import METHODS
@@ -145,10 +146,10 @@ def _with_figures(
 ) -> list[Card]:
     """The cards with what is said of their maps; figures that take long only where they are asked for. `row`:
     of the image in the run; None of a photo."""
-    from explain.quality.check import NO_RUN, check_map, known_check
-    from explain.quality.other_image import OtherImages
+    from explain.quality.check import check_map, known_check
+    from explain.quality.other_image import NOT_OF_RUN, OtherImages
 
-    others = NO_RUN if row is None else OtherImages(run, int(row))
+    others = OtherImages(without_run=NOT_OF_RUN) if row is None else OtherImages(run, int(row))
     results = {
         card.method: session.map(request)
         for request, card in zip(requests, cards, strict=True)
@@ -159,8 +160,15 @@ def _with_figures(
     seconds = float("inf") if checked else CHEAP  # who asks for a check waits longer than for its figures
     found = dict(zip(results, _badges(session, [*results.values()], seconds), strict=True))
     checks = {method: known_check(session, result, others) for method, result in results.items()}
+    cautions = {m: caution_of_check(run, results[m].target) for m, check in checks.items() if check}
     return [
-        replace(c, badge=found.get(c.method), check=checks.get(c.method), of_run=_of_run(run, c.method))
+        replace(
+            c,
+            badge=found.get(c.method),
+            check=checks.get(c.method),
+            of_run=_of_run(run, c.method),
+            caution=cautions.get(c.method, ""),
+        )
         for c in cards
     ]
 

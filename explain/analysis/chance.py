@@ -35,6 +35,24 @@ def in_few_words(run: RunData) -> str:
     return FEW_IMAGES if _one_class(run) and len(run.ok) and too_few(run.evaluation) else AT_CHANCE
 
 
+def caution_of_check(run: RunData, target: int) -> str:
+    """That nothing is concluded from the check of one map of the class, label or output `target`, because the
+    network is at chance in the run, or its images are too few to tell; of several labels per image, that
+    label decides, of numbers that number. Empty where the network is above chance."""
+    if not run.all_labels:
+        reason, of = in_few_words(run), ""
+        if isinstance(run, NumbersRun) and len(run.ok):
+            reason, of = (NO_MEAN if no_better_than_mean(run, target) else ""), f" for {run.outputs[target]}"
+    else:
+        one, of = run.label_sets.label(target), f" for the label {run.classes[target]}"
+        if label_scores(run.label_sets).of_class(target).undefined:
+            return inconclusive(one)
+        reason = in_few_words(one)
+    return (
+        reason and f"{reason[0].upper()}{reason[1:]}{of} in this run: nothing is concluded from this check."
+    )
+
+
 def _one_class(run: RunData) -> bool:
     return not isinstance(run, NumbersRun | LabelSetsRun | LabelRun)
 

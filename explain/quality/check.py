@@ -1,6 +1,7 @@
 """The figures of one map that cost a hundred forward passes: insertion and deletion beside controls, among
 them the maps of the same method for another image and on a network with random weights."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,11 +17,11 @@ from explain.quality.cells import on_cells
 from explain.quality.controls import center, edges, smooth_noise
 from explain.quality.curves import Curve, curves_of
 from explain.quality.kept import NOISES
-from explain.quality.map_check import NOT_COMPARED, OTHER, OWN, RANDOM, MapCheck
+from explain.quality.map_check import NAMES, NOT_COMPARED, OTHER, OWN, RANDOM, MapCheck
 from explain.quality.map_scores import SETTINGS, cells_of, measured, quantity_of, scorer_of
 from explain.quality.other_image import OtherImages
 from explain.quality.randomized import randomized
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 RANDOM_BYTES = 128 * 2**20
 """The network with random weights is kept with the session up to this size, otherwise made for each map."""
@@ -41,13 +42,15 @@ def check_map(
     on_progress: OnProgress = ignore_progress,
     others: OtherImages = NO_RUN,
 ) -> MapCheck:
-    """The check of a map of the session; one that is known is not made again. The network is left as it was.
+    """The check of a map of the session; one that is known is not made again, unless it lacks the map of
+    another image, whose files may be back. The network is left as it was.
 
     `others`: where the image is one of a run, of which another image's map is a control.
     `on_progress(fraction)` is called on the way, and may raise `Cancelled`. Raises UserError for a map that
     has no order, for a network whose answers are not finite, and where memory does not suffice for one image.
     """
-    if (known := known_check(session, result, others)) is not None:
+    known = known_check(session, result, others)
+    if known is not None and (others.run is None or OTHER in known.areas):
         return known
     own = cells_with_order(session, result)
     if own is None:
@@ -93,7 +96,10 @@ def _check(
     notes: dict[str, str],
 ) -> MapCheck:
     """Means over the maps of each name."""
-    like = float(agreement([maps[OWN], maps[RANDOM]])[0, 0, 1]) if RANDOM in maps else float("nan")
+    like, middle = (
+        float(agreement([maps[OWN], maps[name]])[0, 0, 1]) if name in maps else float("nan")
+        for name in (RANDOM, "center")
+    )
     sizes, names = [len(m) for m in maps.values()], list(maps)
     scores = {
         kind: {n: part.mean(0).numpy() for n, part in zip(names, c.probabilities.split(sizes), strict=True)}
@@ -113,6 +119,7 @@ def _check(
         like,
         notes[RANDOM],
         notes[OTHER],
+        middle,
     )
 
 
@@ -123,12 +130,13 @@ def _of_the_method(
     weights; and what is said of each: which image it is of, or why there is none."""
     found, notes = dict[str, Tensor](), dict[str, str]()
     request = replace(result.request, target=result.target)  # not what they are predicted as themselves
-    inputs: dict[str, Callable[[], tuple[nn.Module, Tensor, str]]] = {
-        OTHER: lambda: (
-            session.classifier.model,
-            *others.find(session.classifier, session.x, result.target),
+    classifier, target = session.classifier, result.target
+    inputs: dict[str, Callable[[OnProgress], tuple[nn.Module, Tensor, str]]] = {
+        OTHER: lambda on_part: (
+            classifier.model,
+            *others.find(classifier, session.x, target, session.image, on_part),
         ),
-        RANDOM: lambda: (_random_network(session), session.x, ""),
+        RANDOM: lambda on_part: (_random_network(session), session.x, ""),
     }
     for k, (name, given) in enumerate(inputs.items()):
 
@@ -136,15 +144,21 @@ def _of_the_method(
             on_progress((k + done) / len(inputs))
 
         try:
-            model, x, notes[name] = given()
+            model, x, notes[name] = given(on_part)
             made = compute_maps(model, x, request, on_progress=on_part)
         except UserError as error:
             notes[name] = f"{NOT_COMPARED[name]}. {error}"
-            continue
-        if cells_with_order(session, made) is None:
-            notes[name] = f"{NOT_COMPARED[name]}: its map prefers no part of the image."
+        except Cancelled:
+            raise
+        except Exception as error:  # a method from outside: the other figures do not depend on it
+            logging.getLogger("vitrine").exception("in %s of %s", request.method, NAMES[name])
+            why = f"The method did not work on it ({type(error).__name__}); the log has more."
+            notes[name] = f"{NOT_COMPARED[name]}. {why}"
         else:
-            found[name] = on_cells(made.maps[:1], cells_of(session))[0]
+            if cells_with_order(session, made) is None:
+                notes[name] = f"{NOT_COMPARED[name]}: its map prefers no part of the image."
+            else:
+                found[name] = on_cells(made.maps[:1], cells_of(session))[0]
     return found, notes
 
 

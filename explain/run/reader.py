@@ -94,8 +94,12 @@ def _read_all(
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """Columns of numbers are not copied where they are in one piece."""
-    return table.to_pandas(split_blocks=True)
+    """Columns of numbers are not copied where they are in one piece. Hashes keep their 64 bits where images
+    that cannot be read have none: pandas would make floats of them, which hold 53."""
+    nulls = HASH in table.column_names and table[HASH].null_count > 0
+    return table.to_pandas(
+        split_blocks=True, types_mapper={pa.uint64(): pd.UInt64Dtype()}.get if nulls else None
+    )
 
 
 def _read_parts(
