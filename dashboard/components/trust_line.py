@@ -18,6 +18,7 @@ MEASURE, STOP = "measure", "stop"
 """Actions of the line."""
 NOT_YET = "Not measured yet. Do these maps say more than a spot in the center?"
 CONTROL = "A control is a map that does not know what the network sees in the image, as a spot in the center."
+NOTHING_FOLLOWS = "Do not conclude from where these maps are strong."
 FAILED = "Do not conclude from where these maps are strong: another method or layer may say more."
 KIND = {"passes": "vt-positive", "does not pass": "vt-negative", "unknown": ""}
 Offer = Literal["button", "command", ""]
@@ -89,8 +90,14 @@ def _figures(run: RunData, verdict: Verdict) -> Markup:
         found.images,
         figure.title,
         means,
-        CONTROL if verdict.passes or found.outcome == "too few images" else f"{CONTROL} {FAILED}",
+        " ".join(filter(None, [CONTROL, _advice(run, verdict)])),
     )
+
+
+def _advice(run: RunData, verdict: Verdict) -> str:
+    if at_chance(run):
+        return NOTHING_FOLLOWS
+    return "" if verdict.passes or verdict.decisive.outcome == "too few images" else FAILED
 
 
 def _elsewhere(run: RunData, method: str) -> str:

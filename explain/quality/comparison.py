@@ -13,6 +13,9 @@ from explain.analysis.significance import holm, rank_difference, signed_rank
 LEVEL, FEWEST = 0.05, 10
 """Largest adjusted p of a difference that counts, and the fewest images of a conclusion."""
 
+LEAST = 0.005
+"""The smallest mean difference of probabilities that counts, whatever p: half a percentage point."""
+
 EQUAL = 1e-6
 """Values that differ by less, as a fraction of the largest, are the same up to rounding."""
 
@@ -28,7 +31,7 @@ class Comparison:
     fraction of the images in which the method is better; equal ones are not. `ranks`: the sum of the ranks
     of the images in which it is better minus that of the others, over both (D. S. Kerby, *The simple
     difference formula*, 2014), in [-1, 1]: which way p points. The mean may point the other way, where few
-    images differ much; nothing is concluded then."""
+    images differ much; nothing is concluded then, nor from a mean difference below `least`."""
 
     images: int
     mean: float
@@ -39,26 +42,34 @@ class Comparison:
     p: float
     wins: float
     ranks: float
+    least: float = 0.0
+
+    @property
+    def negligible(self) -> bool:
+        """Whether the difference is no chance, and too small to count."""
+        return self.p < LEVEL and abs(self.difference) < self.least
 
     @property
     def outcome(self) -> Outcome:
         if self.images < FEWEST:
             return "too few images"
-        if not self.p < LEVEL or self.difference * self.ranks <= 0:
+        if not self.p < LEVEL or self.negligible or self.difference * self.ranks <= 0:
             return "not better"
         return "better" if self.difference > 0 else "worse"
 
 
 def compare(
-    methods: Mapping[str, np.ndarray], controls: Mapping[str, Mapping[str, np.ndarray]]
+    methods: Mapping[str, np.ndarray],
+    controls: Mapping[str, Mapping[str, np.ndarray]],
+    least: float = 0.0,
 ) -> dict[str, Comparison]:
     """`methods`: values (N,) of each method, larger is better; `controls`: for each method the values (N,) of
     its controls for the same images. NaN where a value is not known: that image does not count for the
-    method."""
+    method. `least`: of `Comparison`."""
     made = {name: _against_best(values, controls[name]) for name, values in methods.items()}
     adjusted = holm(np.array([p for _, p in made.values()]))
     return {
-        name: Comparison(**fields, p=float(p))
+        name: Comparison(**fields, p=float(p), least=least)
         for (name, (fields, _)), p in zip(made.items(), adjusted, strict=True)
     }
 

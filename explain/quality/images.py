@@ -70,7 +70,8 @@ def near(run: RunData, rows: np.ndarray, pictures: Sequence[int]) -> np.ndarray:
     known = column.notna().to_numpy()
     hashes = column[known].to_numpy(np.uint64)
     for picture in pictures:
-        found[known] |= np.bitwise_count(hashes ^ np.uint64(picture)) <= MOST_BITS
+        differ = (hashes ^ np.uint64(picture)).view(np.uint8).reshape(-1, hashes.itemsize)
+        found[known] |= np.unpackbits(differ, axis=1).sum(1) <= MOST_BITS
     return found
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from explain.analysis.significance import signed_rank
 from explain.formatting import layer_label
 from explain.methods import registry
-from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare, same_way, without_rounding
+from explain.quality.comparison import FEWEST, LEAST, LEVEL, Comparison, compare, same_way, without_rounding
 from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.store import TrustStore
 from models.counts import be, counted
@@ -155,6 +155,13 @@ class Trust:
         """Those whose curves were measured."""
         return [name for name, figure in FIGURES.items() if {*figure.needs} <= {*self.rows.columns}]
 
+    @cached_property
+    def numbers(self) -> bool:
+        """Whether the scores are numbers and no probabilities: then both kinds of scores are the same."""
+        kinds = [name for name in self.rows.columns if f"{name}.logit" in self.rows.columns]
+        pairs = [(self.rows[name].to_numpy(), self.rows[f"{name}.logit"].to_numpy()) for name in kinds]
+        return bool(pairs) and all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
     @property
     def decides(self) -> str:
         """The name of the figure that decides."""
@@ -191,7 +198,7 @@ class Trust:
             }
             for m in methods
         }
-        return compare(own, controls)
+        return compare(own, controls, 0.0 if self.numbers else LEAST)
 
     @cached_property
     def recommended(self) -> Verdict | None:
@@ -247,6 +254,8 @@ def recommendation(trust: Trust) -> str:
         return f"{alone}. {deciding}, which decides, was not measured."
     if trust.recommended is None:
         text = f"No method beats its controls{where}: {best.title} {_against(best)}"
+        if best.decisive.negligible:
+            return f"{text}, a difference too small to count. {NOTHING_SHOWN}"
         if best.decisive.difference > 0 and not best.control and not best.flat:
             return f"{text}, which may be chance (p {best.decisive.p:.3f}); measure more images to tell."
         return f"{text}. {NOTHING_SHOWN}"
