@@ -25,6 +25,9 @@ TEXT, PIECES, ALL = 10_000, 2_000, 100_000
 EVENTS = 400
 """Events at once. Gradio takes as many as there are threads; those that wait for findings need no thread, and
 would keep the clicks of all visitors waiting."""
+LOOKS = 0.005
+"""Seconds between two looks at events that wait. Gradio looks each millisecond, and each time takes the
+interpreter from handlers that work."""
 MESSAGE = 600  # characters of an error message; messages of Gradio repeat their input
 _PATH = re.compile(r"""(?<![\w<>/.:])(?:~|[A-Za-z]:)?[\\/](?:[^\s'"<>|,;:\\/]+[\\/])+[^\s'"<>|,;:\\/]*""")
 _QUOTED = re.compile(r"""'([^'\n]*[\\/][^'\n]*)'""")
@@ -46,6 +49,7 @@ class Page(gr.Blocks):
 
     def run_startup_events(self) -> None:
         self._queue.max_thread_count = EVENTS
+        self._queue.sleep_when_free = LOOKS
         self._queue.__class__ = OrderedQueue  # Gradio has no parameter for it
         super().run_startup_events()
 

@@ -1,10 +1,13 @@
 """Cards: an image with its heat map, blended in the browser, and the prediction."""
 
+import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
+from cachetools import LRUCache
 from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
@@ -15,6 +18,9 @@ from explain.run.format import TARGETS, map_column
 from explain.run.reader import RunData
 
 AT_ONCE = 16  # images whose parts are read together
+KEPT = 16 * 2**20  # characters of cards of a run that are kept: about a thousand cards
+Key = tuple[int, str, str, bool]
+"""Row, method, target, and whether it has bars."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,44 @@ def strips(
     bars: bool = False,
 ) -> list[list[Markup]]:
     """As `cards`, of several groups of rows, which are read together. `shared`: one scale in each group."""
+    if shared:
+        return _drawn(run, groups, method, target, shared, bars)
+    keys = [[(int(row), method, target, bars) for row in group] for group in groups]
+    return _CARDS.setdefault(run, _Cards()).of(run, keys)
+
+
+@dataclass(eq=False)
+class _Cards:
+    """The cards of a run that were drawn last. Each has a scale of its own: it is the same in all views."""
+
+    kept: LRUCache[Key, Markup] = field(default_factory=lambda: LRUCache(KEPT, getsizeof=len))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, run: RunData, groups: Sequence[Sequence[Key]]) -> list[list[Markup]]:
+        """`groups` have method, target and bars in common."""
+        with self.lock:
+            known = {key: self.kept[key] for group in groups for key in group if key in self.kept}
+        left = [key for key in dict.fromkeys(key for group in groups for key in group) if key not in known]
+        if left:
+            _, method, target, bars = left[0]
+            [drawn] = _drawn(run, [[key[0] for key in left]], method, target, False, bars)
+            known |= (made := dict(zip(left, drawn, strict=True)))
+            with self.lock:
+                self.kept.update({key: card for key, card in made.items() if len(card) <= KEPT})
+        return [[known[key] for key in group] for group in groups]
+
+
+_CARDS: WeakKeyDictionary[RunData, _Cards] = WeakKeyDictionary()
+
+
+def _drawn(
+    run: RunData,
+    groups: Sequence[Sequence[int]],
+    method: str,
+    target: str,
+    shared: bool,
+    bars: bool,
+) -> list[list[Markup]]:
     rows = [row for group in groups for row in group]
     if not rows:
         return [[] for _ in groups]

@@ -13,7 +13,7 @@ from dashboard.components.trust_line import verdict_note
 from dashboard.tabs.errors_state import View
 from explain import render
 from explain.analysis.findings import AT_ONCE, Findings
-from explain.analysis.mean_maps import MeanMaps, mean_maps
+from explain.analysis.mean_maps import MeanMaps, mean_maps_of
 from explain.analysis.on_maps import may_say_of
 from explain.analysis.ranking import by_recall
 from explain.formatting import TARGET_NAMES, decimal
@@ -66,7 +66,7 @@ def class_means(findings: Findings, view: View) -> Markup:
     if findings.run.binary or many:
         means = findings.means(view.method, target)
     else:  # of many classes, this one alone
-        means = mean_maps(findings.run, view.method, target, label)
+        means = mean_maps_of(findings.run, view.method, target, label)
     if means.count[label].sum() < FEWEST:
         return NOTHING
     return panel(

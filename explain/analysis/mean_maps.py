@@ -1,14 +1,17 @@
 """Mean maps of every class, for wrong and for right predictions."""
 
 from dataclasses import dataclass
+from threading import RLock
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from cachetools import LRUCache, cached
 
 from explain.run.reader import RunData
 
 CHUNK = 4096
+KEPT = 8 * 2**20  # bytes of means of single classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,12 @@ def mean_maps(run: RunData, method: str, target: str = "label", label: int | Non
     """Of every class of the run, or of `label` alone. Maps without positive evidence are left out."""
     ok = run.ok if label is None else run.ok[run.ok["label"] == label]
     return _means(*_sums(run, method, target, ok.index.to_numpy()), run)
+
+
+@cached(LRUCache[object, MeanMaps](KEPT, getsizeof=lambda means: means.maps.nbytes), lock=RLock())
+def mean_maps_of(run: RunData, method: str, target: str, label: int) -> MeanMaps:
+    """As `mean_maps` of one class; those asked for last are kept."""
+    return mean_maps(run, method, target, label)
 
 
 def mean_maps_at(before: RunData, means: MeanMaps, run: RunData, method: str, target: str) -> MeanMaps:
