@@ -6,7 +6,7 @@ import gradio as gr
 from gradio.queueing import Queue
 from gradio.server_messages import ProcessCompletedMessage, ProcessGeneratingMessage
 
-READERS = 4
+READERS = 2
 """Events of a kind that only read which run at once; more would wait for each other in Python."""
 READS: dict[str, Any] = {"concurrency_limit": READERS}
 """Options of events that only read what the run holds, whose handlers several threads may be in."""
