@@ -94,38 +94,6 @@ def test_a_click_on_clusters_waits_for_nothing(small_run: RunData, slow: Slow) -
     assert len(slow.begun) == 1
 
 
-@pytest.fixture
-def server(small_run: RunData, slow: Slow) -> Iterator[str]:
-    with served(Context(small_run)) as url:
-        yield url
-
-
-@pytest.mark.browser
-@pytest.mark.slow
-@pytest.mark.parametrize("page", [(1280, False, "?lens=clusters")], indirect=True)
-def test_clusters_follow_in_the_page_and_replace_nothing_else(
-    page: Any, arrived: list[Any], slow: Slow
-) -> None:
-    to_come = f"#vt-gallery .vt-empty:has-text('{TO_COME}')"
-    page.wait_for_selector(to_come)
-    page.click(".vt-lenses :text('Images')")
-    page.wait_for_selector("#vt-gallery .vt-card")
-    page.click(".vt-lenses :text('Clusters')")
-    page.wait_for_selector(to_come)
-    slow.released.set()
-    page.wait_for_selector("#vt-gallery small:has-text('silhouette')")
-    slow.released.clear()
-    page.click("#vt-gallery [data-action=target][data-value=pred]")
-    page.wait_for_selector(to_come)
-    page.click(".vt-lenses :text('Images')")
-    page.wait_for_selector("#vt-gallery .vt-card")
-    slow.released.set()
-    arrived[0].wait()
-    assert page.locator("#vt-gallery :text('silhouette')").count() == 0
-    assert page.locator("#vt-gallery .vt-card").count() > 0
-    assert len(slow.begun) == 2
-
-
 @pytest.mark.parametrize("link", [{"lens": "clusters"}, {"group": "cluster:0:1:METHOD:label"}])
 def test_a_link_to_clusters_arrives_before_them(link: dict[str, str], small_run: RunData, slow: Slow) -> None:
     method = small_run.manifest.request.methods[0]
@@ -246,3 +214,38 @@ def test_the_end_of_a_run_ends_what_is_computed() -> None:
     assert [type(error) for error in asyncio.run(both())] == [Cancelled, Cancelled]
     with pytest.raises(Cancelled):
         asyncio.run(background.done("x", steps))
+
+
+# --- in a browser, whose loop runs until the end of the module
+
+
+@pytest.fixture
+def server(small_run: RunData, slow: Slow) -> Iterator[str]:
+    with served(Context(small_run)) as url:
+        yield url
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [(1280, False, "?lens=clusters")], indirect=True)
+def test_clusters_follow_in_the_page_and_replace_nothing_else(
+    page: Any, arrived: list[Any], slow: Slow
+) -> None:
+    to_come = f"#vt-gallery .vt-empty:has-text('{TO_COME}')"
+    page.wait_for_selector(to_come)
+    page.click(".vt-lenses :text('Images')")
+    page.wait_for_selector("#vt-gallery .vt-card")
+    page.click(".vt-lenses :text('Clusters')")
+    page.wait_for_selector(to_come)
+    slow.released.set()
+    page.wait_for_selector("#vt-gallery small:has-text('silhouette')")
+    slow.released.clear()
+    page.click("#vt-gallery [data-action=target][data-value=pred]")
+    page.wait_for_selector(to_come)
+    page.click(".vt-lenses :text('Images')")
+    page.wait_for_selector("#vt-gallery .vt-card")
+    slow.released.set()
+    arrived[0].wait()
+    assert page.locator("#vt-gallery :text('silhouette')").count() == 0
+    assert page.locator("#vt-gallery .vt-card").count() > 0
+    assert len(slow.begun) == 2

@@ -118,6 +118,7 @@ def test_cards_of_many_parts_are_those_of_one_after_the_other(
     expected = [
         [_cards.strips(run, [[row]], "layer_cam", "both", False)[0][0] for row in group] for group in groups
     ]
+    _cards._CARDS.clear()  # or they would be those that are kept
     found = _cards.strips(run, groups, "layer_cam", "both", False)
     assert found == expected
     for card, row in zip(found[2], wrong, strict=True):
@@ -135,8 +136,10 @@ def test_cards_of_many_parts_are_those_of_one_after_the_other(
     one_after_the_other = [_cards.cards(run, group, "layer_cam", "both", shared) for group in groups]
     reads.clear()
     fresh._kept.clear()
+    _cards._CARDS.clear()
     assert _cards.strips(run, [[90, 3, 41, 22, 7, 99, 63]], "layer_cam", "both", False)
     assert set(reads.values()) == {1}
+    _cards._CARDS.clear()
     assert _cards.strips(run, groups, "layer_cam", "both", shared) == one_after_the_other
 
 

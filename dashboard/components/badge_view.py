@@ -59,7 +59,7 @@ def check_view(check: "MapCheck", title: str, of_run: str = "", caution: str = "
         title=title,
         quantity=check.quantity.name,
         caution=warning(caution) if caution else NOTHING,
-        sentence=html("{}" if caution else "<b>{}</b>", check.sentence),
+        sentence=check.sentence if caution else html("<b>{}</b>", check.sentence),
         center=html("<b>{}</b> ", check.center) if check.center else NOTHING,
         dependence=check.dependence,
         other=check.other_image,

@@ -62,7 +62,7 @@ class Streams:
 
 def in_page() -> str:
     """The script, for the head of the page."""
-    return f"<script>{Path(__file__).with_suffix('.js').read_text(encoding='utf-8')}</script>"
+    return "<script>" + Path(__file__).with_suffix(".js").read_text(encoding="utf-8") + "</script>"
 
 
 def _page(scope: Message) -> str:
