@@ -14,7 +14,7 @@ LEVEL, FEWEST = 0.05, 10
 """Largest adjusted p of a difference that counts, and the fewest images of a conclusion."""
 
 LEAST = 0.0005
-"""The smallest mean difference of probabilities that counts, whatever p; smaller ones are printed as 0.000."""
+"""The smallest mean difference of probabilities that counts, whatever p; less is printed as 0.000."""
 
 EQUAL = 1e-6
 """Values that differ by less, as a fraction of the largest, are the same up to rounding."""
