@@ -1,9 +1,9 @@
-"""No answer is lost between two streams of answers: the server says whether one is open."""
+"""No answer is lost between two streams of answers: the server says how many have ended."""
 
 import asyncio
 from typing import Any
 
-from dashboard.server.streams import END, NO_STREAM, Streams
+from dashboard.server.streams import END, HEADER, Streams
 
 DATA = {"type": "http", "path": "/gradio_api/queue/data", "query_string": b"session_hash=abc"}
 JOIN = "/gradio_api/queue/join"
@@ -36,8 +36,8 @@ class Page:
         for _ in range(10):
             await asyncio.sleep(0)
 
-    async def hears(self, page: str = "abc", path: str = JOIN) -> bool:
-        """Whether the answer to an event says that there is no stream."""
+    async def hears(self, page: str = "abc", path: str = JOIN) -> int | None:
+        """How many streams have ended, as the answer to an event says."""
         headers = list[Any]()
 
         async def gradio(scope: Any, receive: Any, send: Any) -> None:
@@ -48,49 +48,46 @@ class Page:
 
         await self.streams.asks(gradio, page)({"type": "http", "path": path}, None, send)  # type: ignore[arg-type]
         assert headers[0] == OTHER_HEADER
-        return NO_STREAM in headers
+        return int(dict(headers)[HEADER]) if len(headers) > 1 else None
 
 
-def test_an_event_says_whether_the_stream_has_ended() -> None:
+def test_an_event_says_how_many_streams_have_ended() -> None:
     """As soon as Gradio has decided so, before the page can know."""
 
     async def check() -> None:
         page = Page()
-        assert await page.hears()
+        assert await page.hears() == 0
         stream = page.opened()
         await page.goes_on(b"data: one\n\n")
-        assert not await page.hears()
-        assert await page.hears("of another page")
+        assert await page.hears() == 0
         await page.goes_on(END + b"}\n\n")
-        assert await page.hears()
+        assert await page.hears() == 1
         assert not stream.done()
-        assert not await page.hears(path="/gradio_api/cancel")  # it has no answer in the stream
+        assert await page.hears("of another page") == 0
+        assert await page.hears(path="/gradio_api/cancel") is None  # it has no answer in the stream
+        await page.goes_on(None)
         following = page.opened()
-        await asyncio.sleep(0)
-        await page.goes_on(None)  # of the first, which waits longer
+        await page.goes_on(b"data: two\n\n")
         assert stream.done()
-        assert not await page.hears()
-        await page.goes_on(b"data: two\n\n", END + b"}\n\n", None)
+        assert await page.hears() == 1
+        await page.goes_on(END + b"}\n\n", None)
         await following
-        assert await page.hears()
-        assert page.got == [b"start", b"data: one\n\n", END + b"}\n\n", b"start", b""] + [
-            b"data: two\n\n",
-            END + b"}\n\n",
-            b"",
-        ]
-        assert not page.streams._open  # nothing is kept of pages without a stream
+        assert await page.hears() == 2
+        whole = [END + b"}\n\n", b""]
+        assert page.got == [b"start", b"data: one\n\n", *whole, b"start", b"data: two\n\n", *whole]
 
     asyncio.run(check())
 
 
-def test_a_stream_that_breaks_has_ended() -> None:
+def test_a_stream_that_breaks_has_not_ended() -> None:
+    """The page hears of no end, so it must not wait for one."""
+
     async def check() -> None:
         page = Page()
         stream = page.opened()
         await page.goes_on(b"data: one\n\n")
-        assert not await page.hears()
         stream.cancel()
         await asyncio.wait([stream])
-        assert await page.hears()
+        assert await page.hears() == 0
 
     asyncio.run(check())

@@ -1,57 +1,50 @@
-"""Says in the answer to an event whether the stream of the page's answers has ended by then."""
+"""Says in the answer to an event how many streams of answers to the page have ended by then."""
 
-from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs
+
+from cachetools import LRUCache
 
 from dashboard.server.bodies import Application, Message, Receive, Send
 
 END = b'data: {"msg":"close_stream"'
-NO_STREAM = (b"x-answers", b"ended")
+HEADER = b"x-ended-streams"
+PAGES = 20_000
+"""The last pages, of which streams are counted."""
 
 
 class Streams:
     """Gradio ends the stream of a page when the last event has been answered, and the page opens another for
     its next event, unless it has not heard of the end yet: then the answer would never come. So the answer to
-    an event says that no stream is open (`NO_STREAM`), and `streams.js` in the page hands it on when the page
-    has heard of the end, too."""
+    an event says how many streams of the page have ended (`HEADER`), and `streams.js` in the page hands it on
+    when the page has heard of as many."""
 
     def __init__(self) -> None:
-        self._open = Counter[str]()  # pages
+        self._ended: LRUCache[str, int] = LRUCache(PAGES)
 
     def answers(self, app: Application) -> Application:
         """Of the stream of answers to a page."""
 
         async def stream(scope: Message, receive: Receive, send: Send) -> None:
-            page, ended = _page(scope), False
-
-            def end() -> None:
-                nonlocal ended
-                if not ended:
-                    self._open[page] -= 1
-                    self._open += Counter()  # forgets pages without a stream
-                ended = True
+            page = _page(scope)
 
             async def watched(message: Message) -> None:
                 if message.get("body", b"").startswith(END):
-                    end()
+                    self._ended[page] = self._ended.get(page, 0) + 1
                 await send(message)
 
-            self._open[page] += 1
-            try:
-                await app(scope, receive, watched)
-            finally:
-                end()
+            await app(scope, receive, watched)
 
         return stream
 
     def asks(self, app: Application, page: str) -> Application:
-        """Of what a page posts; of an event that it asks for, with `NO_STREAM` where it is so."""
+        """Of what a page posts; the answer to an event that it asks for has the `HEADER`."""
 
         async def ask(scope: Message, receive: Receive, send: Send) -> None:
             async def answered(message: Message) -> None:
-                if message["type"] == "http.response.start" and page not in self._open:
-                    message = {**message, "headers": [*message.get("headers", []), NO_STREAM]}
+                if message["type"] == "http.response.start":
+                    ended = HEADER, str(self._ended.get(page, 0)).encode()
+                    message = {**message, "headers": [*message.get("headers", []), ended]}
                 await send(message)
 
             joins = str(scope["path"]).rstrip("/").endswith("/queue/join")
