@@ -54,7 +54,9 @@ class NewRunTab:
         with gr.Row(elem_classes="vt-main vt-train"):
             with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
                 self._form = NewRunForm(ctx.device)
+                first = self._form.values([control.value for control in self._form.inputs])
                 self._typed = gr.Textbox(
+                    as_typed(run_words(first, self._jobs.folder)),
                     interactive=False,
                     label="Equivalent command",
                     lines=3,
@@ -97,7 +99,6 @@ class NewRunTab:
         form.table.upload(self.drop_table, [form.table], [form.controls["data"], form.table], **QUIET)
         names = [form.controls["class_names"], form.names]
         form.names.upload(self.drop_names, [form.names], names, **QUIET)
-        self._ctx.on_load(self.typed, [view, *inputs], [self._typed, *panel])
         self._ctx.on_tab(ID, self.opened, None, [form.controls["model"], *runs], concurrency_id="runs")
 
     def _values(self, view: NewRunView, values: tuple[Any, ...]) -> dict[str, str]:

@@ -50,7 +50,12 @@ class TrainTab:
     def _left(self) -> None:
         self._form = TrainForm()
         self._typed = gr.Textbox(
-            interactive=False, label="Equivalent command", lines=3, buttons=["copy"], elem_id="vt-typed"
+            as_typed(self._form.command([control.value for control in self._form.inputs], self._jobs.folder)),
+            interactive=False,
+            label="Equivalent command",
+            lines=3,
+            buttons=["copy"],
+            elem_id="vt-typed",
         )
         with gr.Row():
             self._preview = gr.Button("Preview data", size="md")
@@ -95,7 +100,6 @@ class TrainTab:
         gr.on(clicks, self.act, [view], areas, trigger_mode="multiple", **shown)
         self._clock.tick(self.show, [view], areas, **shown)
         self._save.click(self.charts_zip, [view], [self._save], **QUIET)
-        self._ctx.on_load(self.typed, inputs, [self._typed])
         opened = [self._form.controls["model"], *areas]
         self._ctx.on_tab(ID, self.opened, [view], opened, concurrency_id="trainings")
 
