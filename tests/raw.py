@@ -69,10 +69,10 @@ class Visitor:
                 return message
         return {"success": False, "output": {"error": "no answer"}}
 
-    def answers(self, dependency: dict[str, Any], data: list[Any], number: int) -> list[dict[str, Any]]:
+    def answers(self, dependency: dict[str, Any], event: Any, number: int) -> list[dict[str, Any]]:
         """The last messages of as many events, in the order in which they come: of this one, and of those
         that were asked for before."""
-        self.join(dependency, data).raise_for_status()
+        self.join(dependency, event=event).raise_for_status()
         return list(islice(self._completed(), number))
 
     def _completed(self) -> Iterator[dict[str, Any]]:

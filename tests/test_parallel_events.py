@@ -4,6 +4,7 @@ network."""
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,8 @@ import dashboard.tabs.errors
 import dashboard.tabs.inspect
 from dashboard.server.event_queue import OrderedQueue
 from dashboard.session.context import Context
+from dashboard.tabs.errors import ErrorsTab
+from dashboard.tabs.errors_state import View
 from explain.run.reader import open_run
 from tests.pages import served
 from tests.raw import Visitor
@@ -171,32 +174,31 @@ def test_the_network_is_asked_in_order_and_limits_hold() -> None:
 def test_a_slow_arrival_does_not_undo_what_follows(
     demo: Path, trainings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command that New run shows in the end is that of the last event."""
-    import dashboard.tabs.new_run as tab
+    """The class that was chosen meanwhile stays chosen."""
+    clicked, change = threading.Event(), dashboard.tabs.errors.changed
 
-    second, real = threading.Event(), tab.run_words
-
-    def slow(form: dict[str, str], folder: Path) -> list[str]:
-        if form["name"] == "typed":
-            second.set()
-        elif second.wait(0.5):  # what was typed has overtaken the arrival, which ends after it
+    def slow(tab: ErrorsTab, parameters: dict[str, str]) -> tuple[View, list[Any]]:
+        if clicked.wait(0.5):  # the click has overtaken the arrival, which ends after it
             time.sleep(0.5)
-        return real(form, folder)
+        return tab._first, [asdict(tab._first), *tab._pieces(tab._first)]
 
-    monkeypatch.setattr(tab, "run_words", slow)
+    def noted(*given: Any) -> Any:
+        clicked.set()
+        return change(*given)
+
+    monkeypatch.setattr(ErrorsTab, "_arrived", slow)
+    monkeypatch.setattr(dashboard.tabs.errors, "changed", noted)
     with served(Context(open_run(demo), trainings=trainings)) as url:
         visitor = Visitor(url)
-        shows = visitor.piece("vt-run-typed")
-        events = [d for d in visitor.config["dependencies"] if shows in d["outputs"]]
-        arrival = next(d for d in events if d["targets"][0][1] == "load")
-        typed = next(d for d in events if d["targets"][0][1] == "change")
-        held = {c["id"]: c["props"].get("value") for c in visitor.config["components"]}
-        name = visitor.piece("vt-run-name")
-        values = [
-            "typed" if number == name else held.get(number) if number != typed["inputs"][0] else None
-            for number in typed["inputs"]
-        ]
+        sets = visitor.piece("vt-gallery")
+        arrival = next(
+            d for d in visitor.config["dependencies"] if sets in d["outputs"] and d["targets"][0][1] == "load"
+        )
         assert visitor.join(arrival).status_code == 200
-        commands = [one["output"]["data"][0] for one in visitor.answers(typed, values, number=2)]
-    assert "typed" not in commands[0]
-    assert commands[1].endswith("typed")
+        click = {"index": "class", "value": "1"}
+        assert all(
+            one["success"] for one in visitor.answers(visitor.events("vt-table", "select")[0], click, 2)
+        )
+        shown = visitor.click("vt-gallery", "sort", "least confident")
+    assert clicked.is_set()
+    assert f"{open_run(demo).classes[1]}, misclassified" in str(shown["output"]["data"])
