@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import dashboard.session.image_sessions
 from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts
@@ -165,6 +166,16 @@ def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> N
         assert sessions.at({"row": 2}) is third
         assert len(sessions) == 1
         assert first.passes._fused is third.passes._fused
+
+
+def test_of_small_sessions_a_number_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few bytes they have."""
+    monkeypatch.setattr(dashboard.session.image_sessions, "MOST", 3)
+    ctx = Context(open_run(TOON_RUN))
+    with ctx.classifier():
+        for row in range(5):
+            ctx.sessions.at({"row": row})
+    assert [ctx.sessions.known({"row": row}) is not None for row in range(5)] == [False] * 2 + [True] * 3
 
 
 def test_a_session_holds_what_it_counts(tiny: Classifier) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LIMIT = 512 * 2**20
 """At most so many bytes are kept in pictures, maps, captured passes and networks of checks, by all sessions
 together; the session that is used now is kept also where it alone has more."""
+MOST = 256
+"""At most so many sessions are kept: those of a small network would fill the bytes with photos that nobody
+looks at any more."""
 
 
 class ImageSessions:
@@ -81,7 +84,8 @@ class ImageSessions:
     def _size(self, session: "ImageSession") -> int:
         from explain.quality.map_scores import held_bytes
 
-        return min(session.nbytes + held_bytes(session), self._limit)
+        """What a session counts, in bytes: at least the share that leaves `MOST` of them room."""
+        return min(max(session.nbytes + held_bytes(session), -(-self._limit // MOST)), self._limit)
 
 
 def _key(subject: Subject) -> tuple[tuple[str, Any], ...]:
