@@ -85,7 +85,7 @@ class ImageSessions:
         from explain.quality.map_scores import held_bytes
 
         """What a session counts, in bytes: at least the share that leaves `MOST` of them room."""
-        return min(max(session.nbytes + held_bytes(session), -(-self._limit // MOST)), self._limit)
+        return min(max(session.nbytes + held_bytes(session), self._limit // MOST), self._limit)
 
 
 def _key(subject: Subject) -> tuple[tuple[str, Any], ...]:
