@@ -98,9 +98,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: what is left at the end is short, and all processes end together."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Files that open a browser first, then those with slow tests: what is left at the end is short, and all
+    processes end together."""
+    marked = {m: {i.path for i in items if i.get_closest_marker(m)} for m in ("browser", "slow")}
+    items.sort(key=lambda item: tuple(item.path not in paths for paths in marked.values()))
 
 
 class TinyNet(nn.Module):

@@ -88,6 +88,7 @@ def test_a_neuron_gets_its_kernel_where_it_stands() -> None:
     assert made.answers[0] == pytest.approx(float(kernel.clamp(min=0).sum()), rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_filter_for_edges_gets_edges_not_plain_color() -> None:
     conv = nn.Conv2d(1, 1, (1, 2), bias=True)
     conv.weight.data, conv.bias.data = torch.tensor([[[[-1.0, 1.02]]]]), torch.tensor([0.5])  # type: ignore[union-attr]
@@ -113,6 +114,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tiny: Classifier) -> No
     np.testing.assert_allclose(answers, same, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -238,6 +240,7 @@ def test_stopped_half_way_nothing_is_kept(tiny: Classifier, tmp_path: Path) -> N
     assert not list(tmp_path.rglob("*"))
 
 
+@pytest.mark.slow
 def test_the_album_has_a_limit(tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explain.features.visualization_cache.LIMIT", 9000)
     for unit in range(6):

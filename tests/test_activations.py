@@ -41,6 +41,7 @@ def test_the_pass_ends_at_the_layer(tiny: Classifier, x: torch.Tensor) -> None:
     assert_as_found(before, tiny.model, x)
 
 
+@pytest.mark.slow
 def test_a_layer_that_runs_several_times_is_the_last(x: torch.Tensor) -> None:
     from torchvision.models import resnet50
 

@@ -69,6 +69,7 @@ def test_one_network_of_ipv6_is_one_address() -> None:
     assert [answer.status_code for answer in found].count(400) == ATTEMPTS
 
 
+@pytest.mark.slow
 def test_one_visitor_of_a_link_does_not_stop_the_others() -> None:
     """Each is known by what it was given at login; without a password they share a larger number."""
 

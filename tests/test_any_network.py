@@ -99,6 +99,7 @@ def attempt(case: MethodInputs, name: str, given: dict[str, int]) -> torch.Tenso
         return str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_method(network: str) -> None:
     torch.manual_seed(1)

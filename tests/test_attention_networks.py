@@ -196,6 +196,7 @@ def test_tokens_first() -> None:
         torch.testing.assert_close(ours(others, images(), method), maps, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_run(pictures: Path, tmp_path: Path) -> None:
     """Maps of attention beside those of a layer, of the same size, in a folder that is read again."""
     torch.manual_seed(0)

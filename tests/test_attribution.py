@@ -138,6 +138,7 @@ def test_integrated_gradients_are_complete(x: torch.Tensor) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["mean", "blur"])
 @pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.complete])
 def test_what_a_map_should_sum_to(name: str, base: str, x: torch.Tensor) -> None:
@@ -231,6 +232,7 @@ def test_what_does_not_apply_is_said(x: torch.Tensor) -> None:
     )  # the rescale rule holds for GELU
 
 
+@pytest.mark.slow
 def test_samples_in_smaller_batches_are_the_same_samples(x: torch.Tensor) -> None:
     model = Net()
     whole = ask(model, x, "smooth_grad", samples=6)

@@ -104,6 +104,7 @@ def command(*words: object, code: int = 0) -> str:
 # -- classes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["casing", "synonyms"])
 def test_classes_that_differ_little(name: str, tmp_path: Path) -> None:
     entry = case(name)
@@ -137,6 +138,7 @@ FORMATS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*(f"formats_{kind}" for kind in FORMATS), "mixed"])
 def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
     entry = case(name)

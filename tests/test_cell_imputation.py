@@ -51,6 +51,7 @@ def imputed(x: Tensor, removed: Tensor) -> Tensor:
 CUTS = [((64, 64), (4, 4)), ((48, 80), (8, 10)), ((33, 50), (5, 7)), ((41, 9), (9, 2)), ((80, 24), (5, 6))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "grid"), CUTS, ids=str)
 def test_solves_the_equations_of_pytorch_grad_cam(
     size: Size, grid: Size, monkeypatch: pytest.MonkeyPatch
@@ -66,6 +67,7 @@ def test_solves_the_equations_of_pytorch_grad_cam(
         assert torch.equal(one[:, keep], x[0][:, keep]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "grid"), [((224, 224), (14, 14)), ((128, 128), (14, 14))], ids=str)
 def test_is_close_after_its_steps(size: Size, grid: Size) -> None:
     """The error is a less than the noise that ROAD adds; at the worst pixels, a few times as much."""
@@ -84,6 +86,7 @@ def test_noise_lies_on_removed_cells_only() -> None:
     torch.testing.assert_close(added, torch.where(away, noise, 0), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_is_the_loop_over_its_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     x, removed = image((33, 50)), torch.stack(list(masks((5, 7)).values()))
     one_by_one = torch.cat([imputed(x, mask[None]) for mask in removed])

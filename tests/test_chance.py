@@ -29,6 +29,7 @@ def told(run: RunData, label: np.ndarray, pred: np.ndarray) -> str:
     return inconclusive(RunData(run.folder, run.manifest, table))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 5, 6])
 def test_guesses_are_at_chance_and_a_network_is_not(classes: int, whole: RunData) -> None:
     rng = np.random.default_rng(classes)

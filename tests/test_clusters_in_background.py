@@ -69,6 +69,7 @@ def chain(visitor: Visitor) -> tuple[int, dict[str, Any], dict[str, Any]]:
     return waits["targets"][0][0], waits, next(d for d in events if d["trigger_after"] == waits["id"])
 
 
+@pytest.mark.slow
 def test_a_click_on_clusters_waits_for_nothing(small_run: RunData, slow: Slow) -> None:
     with served(Context(small_run)) as url:
         one, other, third = (Visitor(url) for _ in range(3))

@@ -87,6 +87,7 @@ def test_an_edited_forward_is_another_run(pictures: Path, tmp_path: Path) -> Non
     assert network_of(open_run(out).manifest).code == open_run(out).manifest.request.code
 
 
+@pytest.mark.slow
 def test_runs_of_earlier_versions_go_on(pictures: Path, tmp_path: Path) -> None:
     net, out = written(tmp_path / "code", "beside_d"), tmp_path / "run"
     words = ("run", "--model", f"{net}:build", "--data", pictures, "--out", out, *WORDS)

@@ -176,6 +176,7 @@ def test_classes_are_matched_by_name(runs: tuple[RunData, RunData]) -> None:
     np.testing.assert_array_equal(found["pred_b"], b.ok["pred"])
 
 
+@pytest.mark.slow
 def test_other_labels_and_images(runs: tuple[RunData, RunData]) -> None:
     a, b = runs
     some = b.table.copy()
@@ -208,6 +209,7 @@ def test_runs_without_a_common_method(runs: tuple[RunData, RunData], tmp_path: P
 # -- the tab -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_tab(runs: tuple[RunData, RunData]) -> None:
     a, b = runs
     found = Comparisons(Context(a))
@@ -225,6 +227,7 @@ def test_the_tab(runs: tuple[RunData, RunData]) -> None:
     assert named.others == [b.folder]
 
 
+@pytest.mark.slow
 def test_choices_change_by_actions(runs: tuple[RunData, RunData]) -> None:
     c = compare(*runs, replicates=10)
     choice = Choice(0)
@@ -245,6 +248,7 @@ def test_choices_change_by_actions(runs: tuple[RunData, RunData]) -> None:
     assert "McNemar" in summary(c)
 
 
+@pytest.mark.slow
 def test_other_pictures_of_the_same_names_are_refused(
     tiny: "Classifier", pictures: Path, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_texts_are_quoted_and_numbers_stay() -> None:
         assert unquoted(plain(text)) == text
 
 
+@pytest.mark.slow
 def test_every_table_of_a_run(tiny: Classifier, tmp_path: Path) -> None:
     """Classes, images, tags and texts that begin like formulas; the corrected labels fit the data again."""
     from dataclasses import replace

@@ -47,6 +47,7 @@ def test_gradio_is_imported_without_its_stubs() -> None:
     assert getattr(component_meta, no_stubs.FUNCTION).__module__ == no_stubs.__name__
 
 
+@pytest.mark.slow
 def test_gradio_makes_routes_where_a_page_is_served_and_follows_what_shows_progress(demo: RunData) -> None:
     """Routes of a page that is not served are a third of the time to build it; a component that follows an
     event is copied by the page whenever any event begins or ends."""

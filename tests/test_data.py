@@ -52,6 +52,7 @@ def test_animations_give_their_first_frame(tmp_path: Path) -> None:
     assert open_image(tmp_path / "moving.gif").getpixel((3, 3)) == (255, 0, 0)
 
 
+@pytest.mark.slow
 def test_truncated_fake_absent_and_huge(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((200, 200), 80).save(buffer, "JPEG")

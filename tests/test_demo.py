@@ -94,6 +94,7 @@ def test_maps_lie_on_the_logo_before_and_not_after(faulty: RunData, repaired: Ru
     assert mass_on_logo(repaired) < 0.5 * mass_on_logo(faulty)
 
 
+@pytest.mark.slow
 def test_compare_shows_the_repair_by_studio(faulty: RunData, repaired: RunData) -> None:
     comparison = compare(faulty, repaired)
     changes = shortcut_changes(comparison)
@@ -126,6 +127,7 @@ def test_the_repaired_network_was_trained_by_the_proposed_command(faulty: RunDat
     ]
 
 
+@pytest.mark.slow
 def test_the_first_screen_opens_images_and_the_repaired_run(faulty: RunData) -> None:
     ctx = Context(faulty)
     assert REPAIRED in ctx.others

@@ -72,6 +72,7 @@ def test_errors_are_those_of_the_run(client: Client) -> None:
     assert len(every["images"]) == 20
 
 
+@pytest.mark.slow
 def test_clusters_are_heard_and_have_a_limit(client: Client) -> None:
     """The one list that is worked out when it is asked for."""
     from explain.analysis.findings import Findings
@@ -100,6 +101,7 @@ def test_export_and_report(client: Client) -> None:
     assert runs_nothing(Path(client.predict(api_name="/report")).read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "label"),
     [

@@ -164,6 +164,7 @@ def test_one_archive(small_run: RunData, tmp_path: Path) -> None:
     assert mine.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_export_that_is_left_leaves_the_old_archive(small_run: RunData, tmp_path: Path) -> None:
     out = written(Findings(small_run), tmp_path / "all.zip")
     before = out.read_bytes()

@@ -170,6 +170,7 @@ def test_maps_lie_on_the_photo_where_the_network_looked(tiny: Classifier) -> Non
     assert open_session(tiny, montage(), FaceRequest("off")).place is None
 
 
+@pytest.mark.slow
 def test_a_map_is_placed_by_hand() -> None:
     whole = placed(np.array([[1.0, 0.5]]), (2, 1, 6, 3), (8, 4))
     assert whole.shape == (4, 8)

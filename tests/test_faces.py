@@ -98,6 +98,7 @@ def test_square_around_a_box(box: FaceBox, margin: float, region: tuple[int, int
     assert square((100, 80), box, margin) == region
 
 
+@pytest.mark.slow
 def test_one_face_is_found_where_it_is() -> None:
     [box] = find_faces(astronaut())
     x, y = box.center
@@ -127,6 +128,7 @@ def test_two_faces_are_numbered_from_the_largest() -> None:
         crop_face(both, FaceRequest("3"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "camera"])
 def test_no_face_no_crop(name: str) -> None:
     import skimage.data
@@ -141,6 +143,7 @@ def test_no_face_no_crop(name: str) -> None:
         crop_face(picture, FaceRequest("1"))
 
 
+@pytest.mark.slow
 def test_a_face_that_fills_its_picture_is_used_whole() -> None:
     region = crop_face(astronaut(), FaceRequest()).region
     tight = astronaut().crop(region)
@@ -187,6 +190,7 @@ def test_alpha_sixteen_bits_and_grey(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_box_of_an_enlarged_photo_is_enlarged() -> None:
     """What is searched is of one size, so a photo of a phone costs no more."""
     [small] = find_faces(astronaut())
@@ -307,6 +311,7 @@ def test_a_file_with_yunet_s_outputs_finds_what_is_planted(tmp_path: Path, side:
     assert find_faces(Image.new("RGB", (1280, 640)), str(tmp_path / "squares.ONNX")) == ()
 
 
+@pytest.mark.slow
 def test_boxes_of_yunet_are_opencv_s(tmp_path: Path) -> None:
     """OpenCV's own reader of the same file is the reference."""
     cv2 = pytest.importorskip("cv2")

@@ -62,6 +62,7 @@ def prob_of(page: Page, subject: dict[str, Any]) -> list[float]:
         return page.ctx.sessions.at(subject).prob.tolist()
 
 
+@pytest.mark.slow
 def test_the_largest_face_is_used_and_said(page: Page, tiny: Classifier) -> None:
     subject = page.upload()
     _, facts, cards, target, command, photo, *_ = page.tab.from_outside(subject, *page.values)
@@ -95,6 +96,7 @@ def test_a_click_uses_another_face_or_the_whole_photo(page: Page, tiny: Classifi
     assert "faces=&#39;off&#39;" in command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["3", "0", "<b>", "auto; off", "99999"])
 def test_a_click_on_no_face_changes_nothing(page: Page, value: str) -> None:
     subject = page.upload()
@@ -120,6 +122,7 @@ def test_the_view_keeps_the_choice_and_forgets_the_class() -> None:
     assert (view.subject, view.target, view.contrast_class) == ({"upload": "k", "faces": "2"}, None, None)
 
 
+@pytest.mark.slow
 def test_files_of_a_map_on_the_photo(page: Page) -> None:
     subject = page.upload()
     event = gr.SelectData(None, {"index": "save", "value": "grad_cam"})
@@ -128,6 +131,7 @@ def test_files_of_a_map_on_the_photo(page: Page) -> None:
     assert 'download="grad_cam.faces.json"' in photo
 
 
+@pytest.mark.slow
 def test_all_tabs_get_the_same_part_of_a_photo(page: Page) -> None:
     subject = page.upload()
     region = crop_face(montage(), FaceRequest()).region
@@ -136,6 +140,7 @@ def test_all_tabs_get_the_same_part_of_a_photo(page: Page) -> None:
     assert page.ctx.subjects.title({**subject, "faces": "off"}) == "your photo"
 
 
+@pytest.mark.slow
 def test_nothing_of_a_photo_is_kept(page: Page) -> None:
     """Neither its boxes nor the sessions of any of its faces."""
     subject = page.upload()
@@ -149,6 +154,7 @@ def test_nothing_of_a_photo_is_kept(page: Page) -> None:
         page.ctx.subjects.face(subject)
 
 
+@pytest.mark.slow
 def test_networks_of_other_things_get_the_whole_photo(small_run: RunData, tiny: Classifier) -> None:
     ctx = Context(small_run, network=tiny)
     assert (ctx.domain, ctx.subjects.faces) == ("", None)

@@ -50,6 +50,7 @@ def test_a_run_folder_has_one_writer(tiny: Classifier, pictures: Path, tmp_path:
     assert (len(opened.table), opened.manifest.counts) == (18, {"ok": 18, "failed": 0})
 
 
+@pytest.mark.slow
 def test_a_writer_that_was_killed_holds_nothing(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     code = (
         "import sys, os; from pathlib import Path; from explain.run.one_writer import one_writer\n"

@@ -38,6 +38,7 @@ VISITORS = 20
 ARRIVING = 16  # as many as the server has threads
 
 
+@pytest.mark.slow
 def test_visitors_wait_for_one_computation_and_hold_no_thread(
     small_run: RunData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_visitors_wait_for_one_computation_and_hold_no_thread(
     assert (len(percent), len(proposals), len(begun)) == (VISITORS, VISITORS, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [False, True])
 def test_visitors_who_arrive_together_use_the_page_before_its_findings_are_there(
     numbers: bool, small_run: RunData, monkeypatch: pytest.MonkeyPatch

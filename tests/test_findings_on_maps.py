@@ -48,6 +48,7 @@ def test_checks_that_rest_on_maps_are_checks() -> None:
     assert set(CHECKS_ON_MAPS) | set(PARTS) <= {*CHECKS, *OF_ALL, *OF_EACH}
 
 
+@pytest.mark.slow
 def test_what_nobody_measured_is_said_with_a_remark(border: Findings) -> None:
     [p] = [p for p in border.proposals if p.kind == "border class"]
     assert p.title == BORDER
@@ -61,6 +62,7 @@ def test_what_nobody_measured_is_said_with_a_remark(border: Findings) -> None:
     assert all(REMARK not in p.text for p in border.proposals if not p.on_maps)
 
 
+@pytest.mark.slow
 def test_what_does_not_pass_is_not_said(border: Findings) -> None:
     before = [p.title for p in border.proposals if p.title != BORDER]
     keep(border.run, {"layer_cam": SAME, "grad_cam": CENTER})
@@ -75,6 +77,7 @@ def test_what_does_not_pass_is_not_said(border: Findings) -> None:
     assert NOT_SAID in words(launch("analyze", border.run.folder))
 
 
+@pytest.mark.slow
 def test_what_passes_is_said_without_a_remark(border: Findings) -> None:
     keep(border.run, {"layer_cam": BETTER, "grad_cam": SAME})
     assert BORDER in [p.title for p in border.proposals]
@@ -97,6 +100,7 @@ def test_too_few_images_are_as_none(border: Findings) -> None:
     assert p.text.endswith(REMARK)
 
 
+@pytest.mark.slow
 def test_confused_pairs_are_said_without_their_maps(tmp_path: Path) -> None:
     synthetic_run(tmp_path / "run", 1600, 8, Faults(pair=(1, 5)), seed=11)
     findings = Findings(open_run(tmp_path / "run"))
@@ -114,6 +118,7 @@ def test_confused_pairs_are_said_without_their_maps(tmp_path: Path) -> None:
     assert f"{said.text} {REMARK}" == p.text
 
 
+@pytest.mark.slow
 def test_the_lenses_say_what_they_leave_out(border: Findings) -> None:
     view = first_view(border.run)
     assert "Not said" not in audit(border, view) + cluster_view(border, view) + slice_view(border, view)
@@ -127,6 +132,7 @@ def test_the_lenses_say_what_they_leave_out(border: Findings) -> None:
     assert "<b>border mass</b>" not in html
 
 
+@pytest.mark.slow
 def test_labels_at_the_border_follow_their_maps(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     truth = rng.random((400, 4)) < 0.4
@@ -147,6 +153,7 @@ def test_labels_at_the_border_follow_their_maps(tmp_path: Path) -> None:
     assert f"{said.text} {REMARK}" == p.text
 
 
+@pytest.mark.slow
 def test_worst_errors_of_numbers_follow_their_maps(tmp_path: Path) -> None:
     rng, n = np.random.default_rng(0), 400
     truth, error, mass = rng.uniform(0, 9, n), rng.normal(size=n), rng.uniform(0, 0.6, n)

@@ -73,6 +73,7 @@ def test_answers_and_maps_are_the_network_s(name: str) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.needs == "network"])
 def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fused or not; on a network that has batch norms, ReLUs and both in a chain."""

@@ -155,6 +155,7 @@ def test_pictures_are_what_the_network_saw_or_thumbnails(
     assert sizes() == {(128, 102)}
 
 
+@pytest.mark.slow
 def test_pictures_hold_pixels_alone(small_run: RunData, pictures: Path, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "where I live"

@@ -258,6 +258,7 @@ def test_uploads_wait_where_there_is_no_room() -> None:
     assert ask("/gradio_api/upload", "POST", rules=FilterRules(upload_room=lambda: False)).status_code == 503
 
 
+@pytest.mark.slow
 def test_three_hundred_passwords() -> None:
     gate = RequestFilter(inside, FilterRules())
     found = [ask("/login", "POST", gate=gate, content=b"wrong").status_code for _ in range(300)]
@@ -273,6 +274,7 @@ def test_three_hundred_passwords() -> None:
     assert ask("/config", gate=gate).status_code == 200  # who is in stays in
 
 
+@pytest.mark.slow
 def test_nobody_can_lock_others_out() -> None:
     gate = RequestFilter(inside, FilterRules(proxies=Proxies.parse("127.0.0.1")))
     for i in range(300):
@@ -321,6 +323,7 @@ def test_wrong_passwords_are_forgotten_after_a_minute() -> None:
     assert attempts.wait("a") == 0
 
 
+@pytest.mark.slow
 def test_nobody_opens_so_many_pages_that_others_are_forgotten() -> None:
     now = [0.0]
     gate = RequestFilter(inside, FilterRules(proxies=Proxies.parse("127.0.0.1")), lambda: now[0])

@@ -204,6 +204,7 @@ def kept(looked: GazeSet, tmp_path_factory: pytest.TempPathFactory) -> GazeRun:
     return open_gaze_run(out)
 
 
+@pytest.mark.slow
 def test_a_folder_holds_what_was_found(kept: GazeRun, looked: GazeSet) -> None:
     assert kept.kept == ["gaze", "grad_cam"]
     assert kept.images["id"].tolist() == [i.id for i in looked.images]
@@ -333,6 +334,7 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "one" / "00.gaze.png").size == (50, 50)
 
 
+@pytest.mark.slow
 def test_wishes_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     data = ("--data", str(folder / "fixations.csv"))
     for words, why in (

@@ -124,6 +124,7 @@ def test_shuffled_against_all_fixations_of_other_images() -> None:
     assert scores(s, t)["sauc"] == pytest.approx(plain("sauc", "tuebingen", s, t), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_shuffled_as_mit_draws_from_ten_images() -> None:
     """Against the mean over many draws in a plain loop, each of ten images."""
     s, t = saliency(), truth()

@@ -148,6 +148,7 @@ def test_losses(looked: GazeSet) -> None:
     assert float(nss_of(torch.ones(1, 15, 20), counts[:1])) == 0
 
 
+@pytest.mark.slow
 def test_features_are_standardized(looked: GazeSet, tmp_path: Path) -> None:
     network = load("fer_vgg:toon_faces").model
     layers = ("features.13", "features.20")

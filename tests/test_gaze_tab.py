@@ -177,6 +177,7 @@ def test_the_table_and_the_verdict(found: GazeRun, other: RunData) -> None:
     assert verdict(without, other) == ""
 
 
+@pytest.mark.slow
 def test_the_verdict_says_how_far_its_maps_can_be_trusted(found: GazeRun, small_run: RunData) -> None:
     """Where they are those of the run: of its weights, at its layer."""
     run, request = above_chance(small_run), small_run.manifest.request

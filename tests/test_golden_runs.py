@@ -53,6 +53,7 @@ def test_the_numbers_are_those_that_were_written(folder: Path) -> None:
     assert run.thumbnail_image(int(run.ok.index[0])).size == (32, 32)
 
 
+@pytest.mark.slow
 def test_it_is_analyzed_reported_and_exported(folder: Path, tmp_path: Path) -> None:
     assert list(analyze(Findings(open_run(folder))))[-1] == 1
     findings = Findings(open_run(folder))

@@ -51,6 +51,7 @@ def _imports_against_the_order(path: Path) -> set[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_imports_run_one_way() -> None:
     assert len(SOURCES) > 400
     wrong = {str(path.relative_to(ROOT)): _imports_against_the_order(path) for path in SOURCES}
@@ -153,6 +154,7 @@ def _modules_after(code: str) -> set[str]:
     return set(out.stdout.split())
 
 
+@pytest.mark.slow
 def test_help_imports_neither_torch_nor_gradio() -> None:
     assert not {"torch", "gradio"} & _modules_after("import launch, explain.methods.registry")
 

@@ -89,6 +89,7 @@ def _swin(width: int) -> Any:
     return transformers.SwinForImageClassification(config).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [8, 128])
 def test_pooled_channels_are_no_tokens(width: int) -> None:
     """1024 channels would be a grid of 32 x 32."""
@@ -139,6 +140,7 @@ def by_hand(network: Any, images: list[Image.Image], activation: Any = None) -> 
         return (activation(logits) if activation else logits.softmax(1)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family(family: str, pictures: Path, tmp_path: Path) -> None:
     """Probabilities are those of a plain loop; a layer with maps is found, and a gradient reaches it."""
@@ -194,6 +196,7 @@ def test_attention_is_that_which_the_network_returns(
     assert all(float(m.amax()) > 0 for m in maps.values())
 
 
+@pytest.mark.slow
 def test_a_run_and_the_network_of_it(pictures: Path, tmp_path: Path) -> None:
     network = saved("vit", tmp_path / "net")
     launch("run", "--model", f"hf:{tmp_path / 'net'}", "--data", pictures, "--out", tmp_path / "run")

@@ -100,6 +100,7 @@ def test_colors_of_16_bits_are_said_to_be_rounded(channels: int, tmp_path: Path)
         assert np.array_equal(np.asarray(source.load(0)), values[..., :3] >> 8)
 
 
+@pytest.mark.slow
 def test_commands_begin_with_what_is_rounded(tmp_path: Path) -> None:
     data = tmp_path / "d"
     for name in COLORS:

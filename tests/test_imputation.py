@@ -71,6 +71,7 @@ def off(x: Tensor, keep: Tensor, expected: Tensor) -> float:
     return float((impute(x[None], keep[None], noise=0)[0] - expected).abs().max() / x.std() / CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(40, 40), (33, 50)], ids=str)
 def test_is_that_of_pytorch_grad_cam(size: tuple[int, int]) -> None:
     pictures = torch.cat(list(images(*size).values()))
@@ -80,6 +81,7 @@ def test_is_that_of_pytorch_grad_cam(size: tuple[int, int]) -> None:
             assert off(x, keep, wanted) < 1, (name, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(97, 131), (224, 224)], ids=str)
 def test_is_that_of_pytorch_grad_cam_for_larger_images(size: tuple[int, int]) -> None:
     x = images(*size)["photo-like"]
@@ -88,6 +90,7 @@ def test_is_that_of_pytorch_grad_cam_for_larger_images(size: tuple[int, int]) ->
         assert off(x, keep, NoisyLinearImputer(noise=0)(x, keep.float())) < 1, name
 
 
+@pytest.mark.slow
 def test_is_that_of_quantus() -> None:
     pytest.importorskip("quantus")
     from quantus.functions.perturb_func import noisy_linear_imputation
@@ -117,6 +120,7 @@ def plainly(x: Tensor, keep: Tensor) -> Tensor:
     return torch.linalg.solve(matrix, (x * keep).double().flatten(1).T).T.view(x.shape)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 13), st.integers(1, 13), st.integers(1, 4), st.floats(0.02, 0.98), st.integers(0, 99))
 def test_solves_the_equations_at_any_small_size(
     height: int, width: int, channels: int, kept: float, seed: int

@@ -155,6 +155,7 @@ def test_plain_text_is_shown_as_text() -> None:
     assert html("<b title='{}'>{:.1f}</b>", "'", 0.25) == "<b title='&#39;'>0.2</b>"
 
 
+@pytest.mark.slow
 def test_templates_are_literals() -> None:
     """Markup is made of literals: no f-string has a tag in it, and no template comes from a variable."""
     made = {"Markup(color_filters())", "Markup(str", "Markup()"}

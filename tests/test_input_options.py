@@ -313,6 +313,7 @@ def test_masks_are_not_padded_and_other_shapes_are_counted(
     assert "--crop center" in open_run(tmp_path / "run").table["error"].dropna().iloc[0]
 
 
+@pytest.mark.slow
 def test_a_network_of_other_channels_is_named(shuffle: Path) -> None:
     grey = PreprocessingOptions(channels="grey", mean="0.5", std="0.5")
     with pytest.raises(UserError, match=r"224 × 224 pixels of one channel .*--channels"):

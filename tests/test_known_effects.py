@@ -147,6 +147,7 @@ def bench_of(side: int, count: int) -> Bench:
     return Bench.of(classifier, ["grad_cam", "input_x_gradient"], ToonFaces("test", count))
 
 
+@pytest.mark.slow
 def test_effects_are_those_of_a_plain_loop() -> None:
     bench = bench_of(128, 4)
     known, whole = bench.effects(3), np.asarray(bench.faces.load(3), np.float64) / 255
@@ -177,6 +178,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return first
 
 
+@pytest.mark.slow
 def test_every_map_and_control_has_one_row(rows: pd.DataFrame) -> None:
     variants = ["", OTHER_IMAGE, RANDOM_NETWORK]
     labels = [(m, v) for m in ("grad_cam", "input_x_gradient") for v in variants]
@@ -189,6 +191,7 @@ def test_every_map_and_control_has_one_row(rows: pd.DataFrame) -> None:
     assert own[["insertion", "deletion.logit", "agreement", "gini"]].notna().all().all()
 
 
+@pytest.mark.slow
 def test_tables_name_every_method_control_and_figure(rows: pd.DataFrame) -> None:
     text = ranking_table(rows, "parts")
     for name in ("Grad-CAM", "Input × gradient", "*the center*", "*edges*", "another image's map"):

@@ -70,6 +70,7 @@ def test_no_halves_of_one_image() -> None:
     assert better_threshold(BinaryScores(np.array([True, False, False]), np.array([0.9, 0.1, 0.2]))) is None
 
 
+@pytest.mark.slow
 def test_a_better_threshold_is_proposed_for_the_label(tmp_path: Path) -> None:
     truth, prob = drawn(1500, [0.3] * 4, 2.5, seed=3)
     prob[:, 1] = sigmoid(logit(prob[:, 1]) - 3)

@@ -172,6 +172,7 @@ class Fewer(Patches):
         self.items[0] = Item.of_set(first.id, set(first.labels or ()) ^ {"red"}, NAMES)
 
 
+@pytest.mark.slow
 def test_what_runs_share_is_said_in_one_line(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "patches").mkdir()
     net = other_network()
@@ -197,6 +198,7 @@ def test_what_runs_share_is_said_in_one_line(folders: tuple[Path, Path], tmp_pat
     assert found.of_label(1, found.at_named("0.5")).classes == ("no green", "green")
 
 
+@pytest.mark.slow
 def test_the_command_prints_every_label(folders: tuple[Path, Path], tmp_path: Path) -> None:
     found = compare_labels(*(open_run(folder) for folder in folders))
     text = launch("compare", *folders, "--out", tmp_path / "t.csv")
@@ -241,6 +243,7 @@ def comparisons(folders: tuple[Path, Path]) -> Comparisons:
     return Comparisons(Context(open_run(folders[0]), against=(folders[1],)))
 
 
+@pytest.mark.slow
 def test_the_tab_lists_labels_and_opens_one(comparisons: Comparisons, found: LabelComparison) -> None:
     first = Choice(other=0)
     _, metrics, _, right = label_pieces(comparisons, first, {})

@@ -62,6 +62,7 @@ def test_suspect_answers_of_each_label_are_cleanlabs(tmp_path: Path) -> None:
         assert flipped[ours, k].mean() > 0.5
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_found_and_counted(tmp_path: Path) -> None:
     truth, prob = drawn(2000, [0.3] * 5, apart=3.5)
     flipped = np.zeros_like(truth)
@@ -272,6 +273,7 @@ def test_the_page_shows_those_of_the_label_and_of_all(tmp_path: Path) -> None:
     assert group(Findings(sets.label(0)), {}, "all:99") is None
 
 
+@pytest.mark.slow
 def test_the_terminal_lists_them(tmp_path: Path) -> None:
     truth, prob = confused()
     found = LabelSetFindings(label_sets(tmp_path, truth, prob))

@@ -91,6 +91,7 @@ def test_exchanged_labels_come_first(tmp_path: Path, expected: bool) -> None:
     assert ours > alone + 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [2.0, 3.0])
 def test_labels_flipped_at_random_are_found_as_well_as_before(tmp_path: Path, apart: float) -> None:
     found = []

@@ -167,6 +167,7 @@ def correct(sets: LabelSets) -> dict[str, set[str]]:
     return {ids[1]: {"grey", "red"}, ids[5]: set()}
 
 
+@pytest.mark.slow
 def test_corrections_are_applied_to_the_data(
     sets: LabelSets, patches: Patches, net: Classifier, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_another_label_keeps_the_thresholds_of_each(sets: LabelSets) -> None:
         assert view.apply("asked", value, one) == view
 
 
+@pytest.mark.slow
 def test_presets_set_every_label(sets: LabelSets) -> None:
     one, view = sets.label(1), first_view(sets.label(1), 1)
     best = view.apply("thresholds", "best-f1", one)
@@ -102,6 +103,7 @@ def test_the_table_counts_what_a_plain_loop_counts(sets: LabelSets) -> None:
     assert f"{label_scores(sets).mean_average_precision:.3f}" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["instead", "together"])
 def test_pairs_of_labels_open_their_images(kind: str, sets: LabelSets) -> None:
     found = 0
@@ -136,6 +138,7 @@ def test_a_pair_follows_the_threshold_of_its_label(sets: LabelSets) -> None:
     )
 
 
+@pytest.mark.slow
 def test_only_what_changes_is_drawn_anew(sets: LabelSets) -> None:
     ctx = Context(sets.whole)
     before = first_view(ctx.findings.run, ctx.asked)
@@ -265,6 +268,7 @@ def test_a_label_that_no_image_has_says_so(net: Classifier, patches: Patches, tm
     )
 
 
+@pytest.mark.slow
 def test_what_to_try_names_no_training(sets: LabelSets) -> None:
     """Training takes one class per image."""
     assert all(not p.option for k in range(4) for p in Findings(sets.label(k)).proposals)
@@ -286,6 +290,7 @@ def test_an_image_of_a_label_opens_with_its_map(sets: LabelSets) -> None:
     assert "Maps of the run for blue" in str(panel)
 
 
+@pytest.mark.slow
 def test_what_takes_one_class_says_so(sets: LabelSets, tmp_path: Path) -> None:
     folder, other = str(sets.folder), tmp_path / "other"
     shutil.copytree(sets.folder, other)

@@ -41,6 +41,7 @@ def rows_of(text: str, title: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in plain if row}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.5, 0.45])
 def test_the_table_of_labels_is_that_of_a_plain_loop(threshold: float, sets: LabelSets) -> None:
     text = label_report(sets, np.full(4, threshold))
@@ -122,6 +123,7 @@ def test_found_images_are_those_whose_map_is_kept(sets: LabelSets) -> None:
     assert not sets.truth[alarms, 0].any()
 
 
+@pytest.mark.slow
 def test_the_command_writes_all_labels_or_one(sets: LabelSets, tmp_path: Path) -> None:
     out = tmp_path / "r.html"
     said = launch("report", sets.folder, "--out", out, "--threshold", "best-f1", "--method", "layer_cam")

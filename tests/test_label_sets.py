@@ -108,6 +108,7 @@ def test_answers_are_sigmoids_of_the_logits(net: Classifier, patches: Patches, t
     np.testing.assert_allclose(rows["loss"], loss, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["grad_cam", "layer_cam"])
 def test_maps_are_those_of_the_logit_of_the_class(
     method: str, net: Classifier, patches: Patches, tmp_path: Path
@@ -169,6 +170,7 @@ def opened(net: Classifier, patches: Patches, tmp_path: Path) -> LabelSetsRun:
     return whole
 
 
+@pytest.mark.slow
 def test_each_label_is_a_run_of_two_classes(opened: LabelSetsRun, net: Classifier, patches: Patches) -> None:
     p = plain_logits(net, patches).sigmoid().numpy()
     for index, name in enumerate(NAMES):
@@ -213,6 +215,7 @@ def test_findings_of_each_label_are_kept_apart(opened: LabelSetsRun) -> None:
     assert not (opened.folder / "analysis.json").exists()
 
 
+@pytest.mark.slow
 def test_a_label_by_its_name(opened: LabelSetsRun) -> None:
     assert isinstance(open_run(opened.folder, "blue"), LabelRun)
     assert open_run(opened.folder, "blue").classes[1] == "blue"
@@ -220,6 +223,7 @@ def test_a_label_by_its_name(opened: LabelSetsRun) -> None:
         open_run(opened.folder, "pink")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(net: Classifier, patches: Patches, tmp_path: Path) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     run(net, patches, whole, ["grad_cam"], batch_size=4, part_rows=8)

@@ -81,6 +81,7 @@ def test_a_link_of_layers_has_its_label(ctx: Context) -> None:
     assert from_query({"tab": "layers"}, ctx.run, LayersView()).label == -1
 
 
+@pytest.mark.slow
 def test_the_pass_over_the_run_tells_every_label_apart(ctx: Context) -> None:
     with ctx.classifier() as c:
         assert list(top_activations(c, ctx.run))[-1] == 1
@@ -177,6 +178,7 @@ def test_what_was_measured_of_one_class_is_not_said_of_labels() -> None:
     assert "exactly the same labels" in over_depth(about, of_labels=True)
 
 
+@pytest.mark.slow
 def test_gaze_compares_the_map_of_the_label(ctx: Context) -> None:
     if ctx.gaze_service.checkpoint is None:
         pytest.skip("no gaze model is installed")

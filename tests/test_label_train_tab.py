@@ -70,6 +70,7 @@ def shown(form: TrainForm, **changed: Any) -> set[str]:
     return {name for name, update in fields(form, **changed).items() if update["visible"]}
 
 
+@pytest.mark.slow
 def test_only_fields_that_apply_are_shown(form: TrainForm, pictures: Path, tmp_path: Path) -> None:
     assert {name for name in OF_TASK if form.controls[name].visible} == {"balance", "label_smoothing"}
     assert shown(form) == shown(form, data=str(pictures)) == {"balance", "label_smoothing"}
@@ -134,6 +135,7 @@ def test_trainings_of_other_tasks_are_compared_by_cost_alone(two: list[Trained],
     assert "of each" not in page
 
 
+@pytest.mark.slow
 def test_charts_of_labels(two: list[Trained], tmp_path: Path) -> None:
     made = charts(two[0])
     assert [c.key for c in made] == ["loss", "mAP", "macro_f1", "ap"]

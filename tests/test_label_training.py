@@ -104,6 +104,7 @@ def test_recipe_says_what_does_not_apply(changed: dict[str, object], message: st
         Recipe(**changed)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_task_is_that_of_the_data(faces: Parts, pictures: Path, tmp_path: Path) -> None:
     one = open_parts(str(pictures))
     assert Recipe().of_data(one.training).task == "classes"
@@ -168,6 +169,7 @@ def test_corrected_sets_are_trained_on(tmp_path: Path) -> None:
     assert torch.equal(sets[1:], truth(ToonAttributes("train"), CLASSES)[2:])
 
 
+@pytest.mark.slow
 def test_preview_of_labels(faces: Parts) -> None:
     size = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
     found = {p.name: p for p in preview(faces.training, size, Augmentation(), each=1)}

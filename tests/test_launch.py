@@ -101,6 +101,7 @@ def test_models_lists_what_is_shipped() -> None:
         assert name in message
 
 
+@pytest.mark.slow
 def test_port_in_use() -> None:
     import socket
 
@@ -272,6 +273,7 @@ def face(tmp_path: Path) -> Path:
     return tmp_path / "a face.png"
 
 
+@pytest.mark.slow
 def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
     message = launch(
         "explain",
@@ -327,6 +329,7 @@ def test_explain_says_what_is_wrong(words: list[str], message: str, face: Path, 
     assert not (tmp_path / "maps").exists()
 
 
+@pytest.mark.slow
 def test_explain_says_for_which_class(face: Path, tmp_path: Path) -> None:
     text = launch("explain", face, *TOON[1:], "--out", tmp_path, "--target", "scared", "--minus", "neutral")
     assert "for fear against neutral:" in text
@@ -341,6 +344,7 @@ def test_a_run_is_not_compared_with_itself() -> None:
     assert "given twice" in one_line("compare", TOON_RUN, TOON_RUN)
 
 
+@pytest.mark.slow
 def test_one_method_that_does_not_fit_leaves_the_others(face: Path, tmp_path: Path) -> None:
     message = one_line("explain", face, *TOON[1:], "--methods", "cam,grad_cam", "--out", tmp_path / "maps")
     assert "cam: CAM needs global average pooling" in message

@@ -57,6 +57,7 @@ def test_shapes_and_sums_are_torchinfo_s(name: str) -> None:
     assert compared > 10
 
 
+@pytest.mark.slow
 def test_names_of_mobilenet_v1() -> None:
     entry = spec("mobilenet_v1")
     names = [layer.alias for layer in layers(entry.build(None).eval(), torch.rand(1, 3, 224, 224))]
@@ -172,6 +173,7 @@ def test_max_pooling_by_the_union_over_images() -> None:
     ) == field.pixels(6, 7)
 
 
+@pytest.mark.slow
 def test_what_sees_the_whole_image_and_what_is_not_known() -> None:
     class Gated(nn.Module):
         def __init__(self) -> None:

@@ -88,6 +88,7 @@ def test_a_frame_without_finite_scores_is_an_error(tiny: Classifier) -> None:
         explainer.explain(Image.new("RGB", (40, 40)), lambda prob: prob)
 
 
+@pytest.mark.slow
 def test_the_face_is_followed_and_found_where_photos_have_it() -> None:
     """It moves by 12 pixels a frame; the box of photos is found with four times as many pixels."""
     photo, tracker = astronaut().convert("RGB"), FaceTracker(FaceRequest())

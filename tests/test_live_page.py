@@ -81,6 +81,7 @@ def about_faces(tiny: Classifier) -> Classifier:
     return replace(tiny, metadata={"domain": FACES})
 
 
+@pytest.mark.slow
 def test_a_frame_is_answered_with_the_map_of_a_photo(small_run: RunData, tiny: Classifier) -> None:
     """Of the whole frame, for a network about anything; the class that is shown is the mean's."""
     frame = noise()
@@ -99,6 +100,7 @@ def test_a_frame_is_answered_with_the_map_of_a_photo(small_run: RunData, tiny: C
     assert set(found["ms"]) == {"open", "face", "wait", "network", "draw"}
 
 
+@pytest.mark.slow
 def test_of_several_labels_each_has_a_probability_of_its_own(tmp_path: Path) -> None:
     """Sigmoids by plain PyTorch; all labels from 0.5 are called, and the map is that of the most probable."""
     (tmp_path / "patches").mkdir()
@@ -146,6 +148,7 @@ def pixels_of(url: str) -> np.ndarray:
     return np.asarray(picture.convert("L"), int)
 
 
+@pytest.mark.slow
 def test_faces_are_cropped_and_their_absence_is_said(small_run: RunData, about_faces: Classifier) -> None:
     [face, *_] = moving_face(1)
     with served(Context(small_run, network=about_faces)) as url:
@@ -204,6 +207,7 @@ def served_panel(ctx: Context) -> Any:
     return built()
 
 
+@pytest.mark.slow
 def test_nothing_of_a_frame_is_kept(
     small_run: RunData, about_faces: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +252,7 @@ def watched(tmp_path: Path) -> list[Path]:
     return [uploads, tmp_path, *(p for p in temporary.glob("gradio*") if p.is_dir())]
 
 
+@pytest.mark.slow
 def test_readers_and_numbers_have_no_camera(small_run: RunData, tiny: Classifier) -> None:
     with served(Context(small_run, network=tiny, access=Access.READER)) as url:
         visitor = Visitor(url)
@@ -255,6 +260,7 @@ def test_readers_and_numbers_have_no_camera(small_run: RunData, tiny: Classifier
     assert "Start the camera" not in live_view.not_live(live_view.NUMBERS)
 
 
+@pytest.mark.slow
 def test_files_and_other_functions_are_refused(small_run: RunData, tiny: Classifier) -> None:
     with served(Context(small_run, network=tiny)) as url:
         visitor = Live(url)
@@ -296,6 +302,7 @@ def opened(camera: Any, url: str, script: str = "", width: int = 1280) -> "playw
     return page
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_visitor_looks_live_and_stops(
     camera: Any, small_run: RunData, about_faces: Classifier, tmp_path: Path
@@ -331,6 +338,7 @@ def test_a_visitor_looks_live_and_stops(
         page.context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(
     ("name", "script"),

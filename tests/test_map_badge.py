@@ -371,6 +371,7 @@ def test_the_model_is_left_as_it_was(session: ImageSession) -> None:
     check_map(session, result)
 
 
+@pytest.mark.slow
 def test_figures_are_dropped_with_their_session(tiny: Classifier) -> None:
     import gc
 

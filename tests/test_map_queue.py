@@ -287,6 +287,7 @@ def test_a_network_that_cannot_be_had_is_said_to_all(busy: Busy, monkeypatch: py
             session.result(30)
 
 
+@pytest.mark.slow
 def test_five_visitors_of_the_page_share_a_pass(busy: Busy, tiny: Classifier, tmp_path: Path) -> None:
     """By `/explain`, while the network is in use; reading goes on meanwhile."""
     files = [tmp_path / f"{k}.png" for k in range(5)]

@@ -110,6 +110,7 @@ def test_unknown_names_get_near_ones(name: str, text: str) -> None:
         registry.spec(name)
 
 
+@pytest.mark.slow
 def test_download_that_fails_names_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("no route to host")

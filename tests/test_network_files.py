@@ -98,6 +98,7 @@ def test_a_run_of_each(
     assert ("Filters needs modules of PyTorch" in page) == (name != "net.py")
 
 
+@pytest.mark.slow
 def test_a_run_of_others_runs_no_file(
     file: Callable[[str], Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +332,7 @@ def same_maps(
         )
 
 
+@pytest.mark.slow
 def test_maps_of_an_export_are_the_module_s(
     net: nn.Module, file: Callable[[str], Path], pictures: Path
 ) -> None:

@@ -44,6 +44,7 @@ def about(rows: list[str], **more: Any) -> dict[str, Any]:
     return {"outputs": [f"class {k}" for k in range(len(rows))], "matching": matching, **more}
 
 
+@pytest.mark.slow
 def test_an_order_that_a_check_found_is_filled_in_and_confirmed(levels: Path, tmp_path: Path) -> None:
     words = (*by_level(tmp_path, ORDER), "--data", levels)
     view = NewRunView().of(PLAIN, checked(*words, "--classes", "sorted"), "check")
@@ -93,6 +94,7 @@ def test_what_the_sample_does_not_show_is_to_be_chosen(tmp_path: Path) -> None:
     assert view.of(PLAIN | {"data": "other"}, about(["a", "b"]), "").corrections == {}
 
 
+@pytest.mark.slow
 def test_a_class_is_left_out_and_taken_back(levels: Path, tmp_path: Path) -> None:
     words = (*by_level(tmp_path, [0, 1, 2, 3, 4]), "--data", levels)
     view = NewRunView().of(PLAIN, checked(*words, "--classes", "sorted"), "check")

@@ -110,6 +110,7 @@ def test_the_commands(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     assert "takes runs of one class" in one_line("top-activations", out)
 
 
+@pytest.mark.slow
 def test_the_network_of_a_run_is_opened_again(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     """By the page, and from `model.json`: it answers the same numbers, and explains the same maps."""
     out = tmp_path / "run"
@@ -139,6 +140,7 @@ def test_the_network_of_a_run_is_opened_again(words: list[Any], tinted: Tinted, 
     assert re.search(r"features +red [-0-9.e+]+, blue [-0-9.e+]+, light [-0-9.e+]+ ", said)
 
 
+@pytest.mark.slow
 def test_what_the_commands_refuse(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     run_to = ("--out", tmp_path / "run")
     assert "name a column of numbers for each output" in one_line(
@@ -158,6 +160,7 @@ def test_what_the_commands_refuse(words: list[Any], tinted: Tinted, tmp_path: Pa
     assert "study takes data with one label per image, or several" in one_line(*study)
 
 
+@pytest.mark.slow
 def test_other_colors_are_found(words: list[Any], tmp_path: Path) -> None:
     """A network that is given BGR is nearer with RGB."""
     more = Tinted(tmp_path / "more", 96)
@@ -187,6 +190,7 @@ def test_explain_says_the_numbers(words: list[Any], tinted: Tinted, tmp_path: Pa
     assert "No output 'zz': there are red, blue, light; a number from 0 to 2 is taken too." in wrong
 
 
+@pytest.mark.slow
 def test_compare_two_runs(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     """Differences of MAE and RMSE, with intervals of a bootstrap that draws the same images for both."""
     first = opened(answering(tinted), tinted, tmp_path / "a")
@@ -218,6 +222,7 @@ def test_compare_two_runs(words: list[Any], tinted: Tinted, tmp_path: Path) -> N
     np.testing.assert_allclose(first_metric.interval, np.quantile(drawn, [0.025, 0.975]))
 
 
+@pytest.mark.slow
 def test_runs_that_cannot_be_compared(
     net: Classifier, tinted: Tinted, small_run: Any, tmp_path: Path
 ) -> None:

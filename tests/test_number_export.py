@@ -41,6 +41,7 @@ def large() -> Any:
     return made_up(2500)
 
 
+@pytest.mark.slow
 def test_the_export_holds_each_group(run: Any, tmp_path: Path) -> None:
     made = NumberExport(run, tmp_path / "out", ExportOptions(originals=False))
     fractions = list(made.steps())
@@ -73,6 +74,7 @@ def test_the_export_holds_each_group(run: Any, tmp_path: Path) -> None:
     assert again.description == "valence: under-estimates, 2"
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_each_group_with_its_maps(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +138,7 @@ def test_the_export_tab_follows_errors(run: Any) -> None:
     assert "--select over --label valence --per-class 3" in typed_of(of_view(run, asdict(view)), over)
 
 
+@pytest.mark.slow
 def test_the_report_has_every_output(large: Any) -> None:
     text = number_report(large, per_group=2)
     assert runs_nothing(text)

@@ -62,6 +62,7 @@ def inside_by_fractions(x: int, y: int, corners: list[tuple[int, int]]) -> bool:
     return odd
 
 
+@pytest.mark.slow
 @given(st.lists(POINT, min_size=3, max_size=9), st.lists(POINT, max_size=40))
 def test_a_polygon_holds_what_a_loop_finds(
     corners: list[tuple[int, int]], points: list[tuple[int, int]]

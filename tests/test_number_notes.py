@@ -105,6 +105,7 @@ def test_lines_of_others_cost_nothing(tmp_path: Path) -> None:
     assert read(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_corrections_are_applied_to_data_and_training(
     run: NumbersRun, tinted: Tinted, tmp_path: Path
 ) -> None:

@@ -247,6 +247,7 @@ def test_bins_and_fields_say_what_they_are(run: Any) -> None:
     assert fields == {"left": low, "right": high, "bottom": "", "top": ""}
 
 
+@pytest.mark.slow
 def test_names_of_outputs_stay_texts() -> None:
     evil = made_up(80, (EVIL, "b"))
     view = first_view(evil)
@@ -258,6 +259,7 @@ def test_names_of_outputs_stay_texts() -> None:
         assert "\u202e" not in text
 
 
+@pytest.mark.slow
 def test_a_run_without_numbers_says_so() -> None:
     none = made_up(12)
     none = replace(none, truth=none.truth * np.nan)
@@ -272,6 +274,7 @@ def test_a_run_without_numbers_says_so() -> None:
 # -- the other tabs ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_page_has_the_tabs_of_numbers(run: Any) -> None:
     ctx = Context(run)
     tabs = open_to(ctx.access, run)

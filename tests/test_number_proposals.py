@@ -95,6 +95,7 @@ def test_heavy_tails_and_little_data_say_nothing() -> None:
     assert not any(alarms)  # the proposal's least fraction
 
 
+@pytest.mark.slow
 def test_swapped_true_numbers_are_found_in_the_order_of_cleanlab() -> None:
     run, planted = swapped()
     (proposal,) = wrong_numbers(NumberEvidence(run, 0))

@@ -77,6 +77,7 @@ def test_what_the_run_keeps_no_map_of_says_so(opened: NumbersRun, monkeypatch: p
     assert "no map: the run keeps those of" in pieces(opened, first_view(opened))[3]
 
 
+@pytest.mark.slow
 def test_pictures_that_are_nearly_the_same(tmp_path: Path) -> None:
     """As of a plain loop over all pairs; what to try names those whose numbers differ."""
     source = Tinted(tmp_path / "tinted", 60)
@@ -168,6 +169,7 @@ def test_channels_are_ordered_by_the_chosen_output(opened: NumbersRun, net: Clas
         assert label_of_link(link, opened) == k
 
 
+@pytest.mark.slow
 def test_commands_write_export_and_report(opened: NumbersRun, tmp_path: Path) -> None:
     folder = str(opened.folder)
     done = run_command("report", folder, "--out", str(tmp_path / "r.html"), "--per-class", "1")
@@ -227,6 +229,7 @@ def test_a_photo_is_predicted(opened: NumbersRun, net: Classifier, monkeypatch: 
     assert picture.size == (32, 32)
 
 
+@pytest.mark.slow
 def test_what_the_page_offers_to_copy_makes_the_same_maps(tinted: Tinted, tmp_path: Path) -> None:
     code = "from tests.conftest import TinyNet\n\ndef build():\n    return TinyNet(3)\n"
     (tmp_path / "net.py").write_text(code)

@@ -81,6 +81,7 @@ def test_measures_are_those_of_scikit_learn(net: Classifier, tinted: Tinted, tmp
     assert scores.only(1).values["mae"] == scores.values["mae"][1]
 
 
+@pytest.mark.slow
 def test_controls_are_those_of_a_plain_loop(net: Classifier, tinted: Tinted, tmp_path: Path) -> None:
     """Of answering the mean, and of every answer at every image."""
     scores = scores_of(opened(net, tinted, tmp_path / "run"))
@@ -232,6 +233,7 @@ def test_a_run_of_many_outputs_keeps_eight_maps(tinted: Tinted, tmp_path: Path) 
         assert np.isfinite(found.maps_of("grad_cam", int(z[row].argmax()), [row])).all()
 
 
+@pytest.mark.slow
 def test_one_output_of_a_run(net: Classifier, tinted: Tinted, tmp_path: Path) -> None:
     whole = opened(net, tinted, tmp_path / "run")
     one = open_run(tmp_path / "run", label="Blue")
@@ -245,6 +247,7 @@ def test_one_output_of_a_run(net: Classifier, tinted: Tinted, tmp_path: Path) ->
         whole.require_one_class("The report")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(net: Classifier, tinted: Tinted, tmp_path: Path) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     run(net, tinted, whole, ["grad_cam"], batch_size=4, part_rows=8)
@@ -267,6 +270,7 @@ def test_changed_numbers_are_another_run(net: Classifier, tinted: Tinted, tmp_pa
         run(net, tinted, tmp_path / "run", ["grad_cam"])
 
 
+@pytest.mark.slow
 def test_what_is_damaged_or_unreadable(net: Classifier, tinted: Tinted, tmp_path: Path) -> None:
     (Path(tinted.root) / "5.png").write_bytes(b"no picture")
     out, said = tmp_path / "run", list[str]()
@@ -324,6 +328,7 @@ def test_a_newer_format_is_refused(net: Classifier, tinted: Tinted, tmp_path: Pa
         read_request(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_task_is_named(
     net: Classifier, tinted: Tinted, tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:

@@ -213,6 +213,7 @@ def test_fields_of_numbers(form: TrainForm, tmp_path: Path) -> None:
     assert words[-2:] == ["--loss", "huber"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_not_drawn")
 def test_a_head_for_other_numbers_of_any_size(
     tinted: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -234,6 +235,7 @@ def test_a_head_for_other_numbers_of_any_size(
     assert abs(answer.mean() - truths.mean()) < truths.std()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_not_drawn")
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_the_curves_have_the_rate_that_an_epoch_used(schedule: str, tinted: Parts, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_roc_equals_scikit_learn(answers: tuple[np.ndarray, np.ndarray, np.ndarr
         assert np.trapezoid(curves[name].tpr, curves[name].fpr) == pytest.approx(curves[name].area, abs=0.01)
 
 
+@pytest.mark.slow
 def test_temperature_is_the_one_that_was_used() -> None:
     """Labels drawn from softmax(z / 2.5) make 2.5 the likeliest temperature; torch's own optimizer finds the
     same."""

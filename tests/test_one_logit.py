@@ -116,6 +116,7 @@ def test_maps_are_those_of_the_logit_and_of_its_negative(target: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_method_of_both_sides() -> None:
     """A finite map, or one line of reason; opposite values where the map is linear in the gradient."""
     network, refused = one(), set()

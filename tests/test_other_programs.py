@@ -228,6 +228,7 @@ def test_the_named_architecture_is_suggested(kind: str, tmp_path: Path) -> None:
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [{}, {"arch": "my_net"}, {"arch": 3}, {"args": {"model": "x" * 200}}])
 def test_nothing_is_suggested_that_is_not_known(beside: dict[str, Any], tmp_path: Path) -> None:
     torch.save(beside | {"state_dict": net(1).state_dict()}, tmp_path / "net.pth")

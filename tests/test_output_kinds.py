@@ -152,6 +152,7 @@ def test_of_several_labels_an_image_logits_are_as_said_too() -> None:
         with_task(wrapped("percent"), MULTI)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("sigmoids", "probabilities"), ("percents", "percent")])
 def test_of_several_labels_probabilities_are_those_of_each(
     name: str, kind: str, code: Path, pictures: Path, tmp_path: Path
@@ -344,6 +345,7 @@ def alone(how: str) -> nn.Module:
     return Alone(how).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["flatten", "first"])
 def test_a_network_of_one_image_gets_one_after_the_other(how: str, pictures: Path, tmp_path: Path) -> None:
     """Scores and maps, live and of a run, against the same layers that take batches."""

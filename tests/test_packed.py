@@ -291,6 +291,7 @@ def test_files_of_other_classes_and_of_no_split_are_refused(tmp_path: Path) -> N
 # -- a run, and its images again ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
 def test_a_run_finds_its_images_again(kind: str, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     files = sorted(pictures.rglob("*.png"))

@@ -29,6 +29,7 @@ STATE, TEXT, PANEL = (object.__new__(kind) for kind in (gr.State, gr.Textbox, gr
 CLOCK, NUMBERS = count(), count()
 
 
+@pytest.mark.slow
 def test_two_visitors_are_inside_a_handler_at_once(
     demo: Path, trainings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_the_network_is_asked_in_order_and_limits_hold() -> None:
     assert started(queue_of(newer, oldest, read=1, other=1)) is oldest
 
 
+@pytest.mark.slow
 def test_a_slow_arrival_does_not_undo_what_follows(
     demo: Path, trainings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_registered_source_names_its_regions(masked: Mapping[str, np.ndarray])
     assert not places("masked:x", "a.png", "red", trusted=False)  # of a run that others made
 
 
+@pytest.mark.slow
 def test_regions_are_seen_as_the_network_sees_them(tmp_path: Path) -> None:
     """Toon faces through a run, against means of blocks of the masks."""
     torch.manual_seed(0)
@@ -95,6 +96,7 @@ def test_regions_are_seen_as_the_network_sees_them(tmp_path: Path) -> None:
     assert trust.localization["area"].iloc[0] == pytest.approx(np.mean(areas), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_regions_of_several_labels(tmp_path: Path) -> None:
     """Of one label the faces that have it; of the most probable labels those that have theirs."""
     torch.manual_seed(0)

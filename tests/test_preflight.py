@@ -260,6 +260,7 @@ def net(tmp_path: Path) -> Callable[[str], str]:
     return named
 
 
+@pytest.mark.slow
 def test_the_command(data: Path, net: Callable[[str], str]) -> None:
     text = launch("check", "--model", net("210"), "--data", data, *WORDS, "--expect", 0.95)
     assert "order of the classes: 'sorted', with which 100 % of 72 images are right" in text

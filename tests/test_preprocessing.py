@@ -94,6 +94,7 @@ def shuffle(tmp_path: Path) -> Path:
     return tmp_path / "mine.pth"
 
 
+@pytest.mark.slow
 def test_a_networks_input_is_told_and_its_source_named(shuffle: Path) -> None:
     assumed = registry.load("shufflenet_v2_x0_5", shuffle)
     assert assumed.input_described == (
@@ -118,6 +119,7 @@ def test_a_size_that_a_network_cannot_take_is_one_line() -> None:
         registry.load("fer_vgg:toon_faces", options=PreprocessingOptions(input_size="64"))
 
 
+@pytest.mark.slow
 def test_the_page_feeds_the_network_as_the_run_did(shuffle: Path, pictures: Path, tmp_path: Path) -> None:
     """Live maps after a run with options, whose weights say nothing of them."""
     classifier = registry.load("shufflenet_v2_x0_5", shuffle, ("blue", "green", "red"), options=HALF)

@@ -16,6 +16,7 @@ from tests.command import launch, one_line
 NAMES = ["my runs", "x $(touch y)", "it's `id`; ls"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("words", "option"),

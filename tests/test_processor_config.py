@@ -59,6 +59,7 @@ CONFIGS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "config"), CONFIGS)
 @pytest.mark.parametrize("shape", [(200, 160), (140, 220)])
 def test_processors_of_transformers(kind: str, config: dict[str, Any], shape: tuple[int, int]) -> None:

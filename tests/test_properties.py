@@ -150,6 +150,7 @@ def test_a_link_leads_back_to_every_label(clicks: list[tuple[str, str]]) -> None
     assert linked(from_query(link, OF_LABEL, asked)) == linked(view)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(
@@ -259,6 +260,7 @@ def test_equal_names_match_in_any_order(lists: tuple[list[str], list[str]]) -> N
     assert found.notes == []
 
 
+@pytest.mark.slow
 @given(st.lists(NAMES, min_size=1, max_size=6, unique_by=fold), st.data())
 def test_case_spaces_and_signs_are_folded(model: list[str], data: st.DataObject) -> None:
     def disguised(name: str) -> str:
@@ -293,6 +295,7 @@ HARD = st.sampled_from(
 TABLES = st.lists(st.tuples(CELLS | HARD, CELLS | HARD), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @given(rows=TABLES)
@@ -329,6 +332,7 @@ def test_no_cell_is_a_formula_and_every_text_comes_back(text: str) -> None:
 CLASS_NAMES = (CELLS | HARD).filter(lambda name: name == name.strip())
 
 
+@pytest.mark.slow
 @given(st.dictionaries(CELLS | HARD, CLASS_NAMES, min_size=1, max_size=5))
 def test_corrected_labels_come_back(labels: dict[str, str]) -> None:
     table = pd.DataFrame({"image": list(labels), "label": list(labels.values())})

@@ -46,6 +46,7 @@ def kinds(found: list[Proposal]) -> list[str]:
 # -- planted faults ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("images", "classes", "apart"), [(800, 8, 3.0), (3000, 10, 2.5), (400, 4, 3.0)])
 def test_clean_and_balanced_brings_no_alarm(
@@ -127,6 +128,7 @@ def test_suspects_are_cleanlabs(make: Make) -> None:
     assert not (ours & ~theirs).any()
 
 
+@pytest.mark.slow
 def test_fit_knows_temperature_and_flips(make: Make) -> None:
     hot = fit(make(Faults(confidence=2.0), images=4000).run)
     assert hot.temperature == pytest.approx(2.0, rel=0.12)
@@ -214,6 +216,7 @@ def test_slices_by_hand(make: Make) -> None:
     assert found.rate > 3 * found.rest_rate
 
 
+@pytest.mark.slow
 def test_slices_of_the_datas_own_columns(make: Make) -> None:
     run = make().run
     camera = np.where(run.ok["correct"], "good", "bad").astype(object)
@@ -298,6 +301,7 @@ def test_mean_maps_by_a_loop(make: Make) -> None:
 # -- kept in the folder --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = make(Faults(flipped=0.05))
     assert not findings.ready
@@ -313,6 +317,7 @@ def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     pd.testing.assert_frame_equal(kept, first)
 
 
+@pytest.mark.slow
 def test_of_another_run_nothing_is_believed(make: Make) -> None:
     findings = make()
     list(analyze(findings))
@@ -323,6 +328,7 @@ def test_of_another_run_nothing_is_believed(make: Make) -> None:
     assert not Findings(open_run(findings.run.folder)).ready
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = make()
 

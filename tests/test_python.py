@@ -105,6 +105,7 @@ def test_what_cannot_be_explained_is_one_line(words: dict[str, object], net: Cla
         vitrine.explain(net, **({"image": Image.new("RGB", (9, 9))} | words))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_photos_for_a_network_about_faces_are_cropped(net: Classifier) -> None:
     about = vitrine.wrap(network(), net.classes, TRANSFORM, domain="faces")
     found, photo = vitrine.explain(about, HOPPER, ["grad_cam"]), Image.open(HOPPER)

@@ -94,6 +94,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("given", [True, False])
@@ -185,6 +186,7 @@ def test_layers_in_the_order_of_the_pass() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "tokens", "backwards", "mobilenet"])
 def test_cascade_from_the_output(name: str) -> None:
     """In every step the layers that are random are the last ones of the pass, and their weights stay; the

@@ -134,6 +134,7 @@ def test_what_engines_refuse(monkeypatch: pytest.MonkeyPatch, opened: Opened) ->
     assert "pip install 'vitrine-xai[cluster]'" in one_line("run", *words, "--engine", "ray")
 
 
+@pytest.mark.slow
 def test_a_batch_that_comes_twice_counts_once(opened: Opened, whole: Path, tmp_path: Path) -> None:
     def twice(job: Job, batches: list[list[int]]) -> Iterator[BatchRows]:
         sent: list[BatchRows] = []
@@ -214,6 +215,7 @@ def test_errors_of_a_worker_are_one_line(opened: Opened, whole: Path, tmp_path: 
         answers(replace(opened, folder=tmp_path), whole, [0])
 
 
+@pytest.mark.slow
 def test_a_wrong_address_is_said_at_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vitrine-xai[cluster]'")
     monkeypatch.setattr("ray.is_initialized", lambda: False)
@@ -285,6 +287,7 @@ def test_begun_here_and_finished_by_a_worker(opened: Opened, tmp_path: Path) -> 
     assert as_text(together) == as_text(made_here)
 
 
+@pytest.mark.slow
 def test_one_entry_for_each_engine() -> None:
     assert list(engines.ENGINES) == ["local", "ray"]
     assert schedule("local", Workers(), lambda device: None) is local  # type: ignore[arg-type, return-value]

@@ -77,6 +77,7 @@ class Leveled(ByColor):
         return torch.where(near[:, None], x.mean((2, 3))[:, list(self.order)], noise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -298,6 +299,7 @@ def test_answers_that_are_no_numbers_are_wrong_in_any_reading(data: Path) -> Non
     assert tried["pixels from 0 to 255"] == 0
 
 
+@pytest.mark.slow
 def test_floats_are_read_as_the_option_will_read_them(tmp_path: Path) -> None:
     """With --scale 1, 255 is the white of floats: those from 0 to 1 are nearly black then."""
     for name, k in (("red", 0), ("green", 1), ("blue", 2)):

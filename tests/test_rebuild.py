@@ -82,6 +82,7 @@ def test_variation_by_hand() -> None:
     assert float(variation(x)) == pytest.approx((1 + 9) / 2 + (0 + 4) / 2)
 
 
+@pytest.mark.slow
 def test_optimization_comes_near_and_leaves_the_network(network: Classifier) -> None:
     y, x = np.mgrid[0:32, 0:32]
     spot = (30 + 200 * np.exp(-((y - 12) ** 2 + (x - 20) ** 2) / 40)).astype(np.uint8)

@@ -31,6 +31,7 @@ class Sum(nn.Module):
         return torch.einsum("nchw,kchw->nk", x, self.weight) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grid", "superpixels"])
 @pytest.mark.parametrize("name", ["feature_ablation", "kernel_shap", "lime"])
 def test_regions_of_a_linear_score(name: str, kind: str, x: torch.Tensor) -> None:

@@ -176,6 +176,7 @@ def test_wrong_requests_and_names_are_refused(tiny: Classifier, x: Tensor) -> No
         compute_maps(tiny.model, x, MapRequest("my_map", target=99))
 
 
+@pytest.mark.slow
 def test_runs_take_it(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     vitrine.register_method("my_map", input_gradient, title="My map")
     run = vitrine.run(tiny, pictures, tmp_path / "run", ["my_map"], batch_size=4)

@@ -58,6 +58,7 @@ def memory(forms: Path) -> Iterator[str]:
 # -- the same as the local copy ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_rows_labels_and_probabilities_are_those_of_the_local_copy(
     form: str, forms: Path, memory: str, tmp_path: Path, tiny: Classifier
@@ -80,6 +81,7 @@ def test_rows_labels_and_probabilities_are_those_of_the_local_copy(
         assert np.array_equal(np.asarray(again), np.asarray(here.load(row)))
 
 
+@pytest.mark.slow
 def test_a_local_path_imports_no_fsspec(forms: Path) -> None:
     from tests.test_house import _modules_after
 

@@ -69,6 +69,7 @@ def test_maps_are_written_before_their_images_and_the_manifest_last(
     assert at == sorted(at)
 
 
+@pytest.mark.slow
 def test_what_may_not_be_written_is_kept_here_and_said_once(
     memory: str, here: Path, tiny: Classifier, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def test_what_may_not_be_written_is_kept_here_and_said_once(
         RemoteStore("https://host/runs/first").write("request.json", b"")
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_to_answer_ends_a_run_that_goes_on_later(
     memory: str, machine: Machine, here: Path, tiny: Classifier, pictures: Path
 ) -> None:
@@ -159,6 +161,7 @@ def test_copies_take_no_more_room_than_the_limit(
         run_folder(f"{memory}/d")
 
 
+@pytest.mark.slow
 def test_what_others_put_at_a_url_is_no_file_of_a_run_and_no_lock(
     memory: str,
     machine: Machine,

@@ -44,6 +44,7 @@ def stopped_after(images: int) -> tuple[Callable[[Progress], None], Callable[[],
     return (lambda now: done.__setitem__(0, now.done)), (lambda: done[0] >= images)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_resumed_by_another_machine_has_the_bytes_of_a_local_one(
     place: str, machine: Machine, tiny: Classifier, pictures: Path, here: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_run_that_is_resumed_by_another_machine_has_the_bytes_of_a_local_one(
     assert json.loads(found["manifest.json"])["counts"] == {"ok": 18, "failed": 0}
 
 
+@pytest.mark.slow
 def test_what_did_not_change_is_not_fetched_again(
     place: str, machine: Machine, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +90,7 @@ def test_what_did_not_change_is_not_fetched_again(
     assert not (folder / "samples/part-00002.parquet").exists()
 
 
+@pytest.mark.slow
 def test_page_report_and_analysis_of_a_url(place: str, machine: Machine, here: Path, tmp_path: Path) -> None:
     url = f"{place}/first"
     uploaded(here, url)
@@ -109,6 +112,7 @@ def test_page_report_and_analysis_of_a_url(place: str, machine: Machine, here: P
     assert f"A          tiny, {url}" in launch("compare", url, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_notes_of_two_machines_are_all_kept(place: str, machine: Machine, here: Path) -> None:
     url, warned, image = f"{place}/first", list[str](), str(open_run(here).table["id"][0])
     uploaded(here, url)
@@ -131,6 +135,7 @@ def test_notes_of_two_machines_are_all_kept(place: str, machine: Machine, here: 
     assert warned == []
 
 
+@pytest.mark.slow
 def test_two_writers_do_not_mix(
     place: str, machine: Machine, tiny: Classifier, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +156,7 @@ def test_two_writers_do_not_mix(
     assert open_run(run_folder(url)).manifest.counts["ok"] == 18
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_writer_is_taken_over(
     place: str, machine: Machine, tiny: Classifier, pictures: Path
 ) -> None:
@@ -179,6 +185,7 @@ def test_the_lock_of_a_killed_writer_is_taken_over(
     assert "manifest.json" in files_at(url)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_half_there_is_computed_again(
     place: str, machine: Machine, tiny: Classifier, pictures: Path, here: Path
 ) -> None:
@@ -199,6 +206,7 @@ def test_a_part_that_is_half_there_is_computed_again(
     assert open_run(run_folder(url)).manifest.counts["ok"] == 18
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_is_fetched_again(
     place: str, machine: Machine, tiny: Classifier, pictures: Path, here: Path
 ) -> None:
@@ -233,6 +241,7 @@ def flip_a_bit_of_a_map(part: Path) -> None:
     os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_restart_replaces_what_is_there(
     place: str, machine: Machine, tiny: Classifier, pictures: Path, here: Path
 ) -> None:
@@ -246,6 +255,7 @@ def test_restart_replaces_what_is_there(
     assert names == ["samples/part-00000.parquet", "samples/part-00001.parquet"]
 
 
+@pytest.mark.slow
 def test_other_files_at_a_url_are_left_alone(
     place: str, machine: Machine, tiny: Classifier, pictures: Path
 ) -> None:

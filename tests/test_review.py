@@ -153,6 +153,7 @@ def test_undo_shows_the_image_again_and_takes_its_note_back(review_run: RunData)
         review.undo("bob")
 
 
+@pytest.mark.slow
 def test_two_reviewers_see_the_same_sample_and_are_kept_apart(review_run: RunData) -> None:
     review = Review(Findings(review_run))
     review_all(review, "ann", 60)
@@ -175,6 +176,7 @@ def test_two_reviewers_see_the_same_sample_and_are_kept_apart(review_run: RunDat
     assert probability == pytest.approx(review_run.prob(row).max(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_forty_answers_give_an_estimate_and_before_that_what_is_missing(review_run: RunData) -> None:
     review = Review(Findings(review_run))
     review_all(review, "ann", 39)

@@ -139,6 +139,7 @@ def of_two_thousand(rate: float) -> list[tuple[Sample, np.ndarray, dict[tuple[st
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [NEEDED, 150])
 @pytest.mark.parametrize("rate", [0.03, 0.15, 0.35])
 def test_the_interval_covers_the_truth(rate: float, count: int) -> None:
@@ -153,6 +154,7 @@ def test_the_interval_covers_the_truth(rate: float, count: int) -> None:
     assert np.std(errors) < (rate * (1 - rate) / (2 * count / 3)) ** 0.5  # than a simple random sample
 
 
+@pytest.mark.slow
 def test_the_variance_is_that_of_repeated_samples() -> None:
     suspicion, wrong = population(4, 600, 0.2)
     found = []
@@ -237,6 +239,7 @@ def test_without_answers_the_ranking_is_the_suspicion_and_a_class_that_is_often_
     assert ranking[rest].mean() == pytest.approx(wrong[rest].mean(), abs=0.06)  # calibrated
 
 
+@pytest.mark.slow
 def test_the_regression_is_the_maximum_of_a_grid() -> None:
     """All images have one label and one suggestion: level and offsets are one coefficient."""
     rng = np.random.default_rng(6)

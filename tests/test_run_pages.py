@@ -35,6 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- the pages of several runs
 
 
+@pytest.mark.slow
 def test_pages_of_several_runs_behind_one_login(runs: Path) -> None:
     wishes = {"host": "0.0.0.0", "auth": ":".join(LOGIN)}
     with listening(runs, **wishes) as (url, served), httpx.Client(base_url=url) as client:
@@ -59,6 +60,7 @@ def test_pages_of_several_runs_behind_one_login(runs: Path) -> None:
         assert client.post("/runs/group/small/gradio_api/run/x").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wishes", "headers", "root"),
     [
@@ -81,6 +83,7 @@ def test_addresses_behind_a_proxy(
         assert root.format(url="").removeprefix("https://faces.example") + "/" in first
 
 
+@pytest.mark.slow
 def test_runs_answer_side_by_side_and_are_closed_for_others(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +130,7 @@ def test_runs_answer_side_by_side_and_are_closed_for_others(
     assert not logged
 
 
+@pytest.mark.slow
 def test_no_run_is_closed_while_it_is_used_and_images_are_counted(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +158,7 @@ def rest() -> None:
             thread.join(60)
 
 
+@pytest.mark.slow
 def test_a_run_that_appears_or_changes_is_opened_as_it_is(runs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     shutil.copytree(runs / "group" / "small", folder / "first")
@@ -176,6 +181,7 @@ def test_a_run_that_appears_or_changes_is_opened_as_it_is(runs: Path, tmp_path: 
         assert client.get("/runs/first/").status_code == 200
 
 
+@pytest.mark.slow
 def test_from_the_list_to_a_run_and_back(runs: Path, browser: Any) -> None:
     with listening(runs) as (url, _):
         page, wrong = browser.new_page(), list[str]()
@@ -232,6 +238,7 @@ def test_options_of_one_run_are_refused(runs: Path) -> None:
             replace(config, **given).require_no_option_of_one_run()  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_folder_is_named_once_and_must_hold_a_run(runs: Path, tmp_path: Path) -> None:
     assert runs_in(runs / "toon & co") is None
     assert runs_in(tmp_path) is None

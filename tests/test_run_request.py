@@ -142,6 +142,7 @@ def test_what_could_not_be_read_is_tried_again(
     same_as_anew(opened, tiny, pictures, tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_killed_while_rows_are_taken_out(
     small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def file_forms(path: str) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(file_forms(""))))
 def test_no_payload_makes_the_server_read_its_files(number: int, server: str, tmp_path: Path) -> None:
     """Every endpoint, each input in turn, with the path of a picture that was not uploaded."""
@@ -162,6 +163,7 @@ SCRIPT = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></sv
 BAD = {"bomb.png": "pixels", "drawing.svg": "format", "page.html": "format", "broken.jpg": "photo"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_photo_is_said_in_one_line(name: str, server: str, tmp_path: Path) -> None:
     photo = tmp_path / name

@@ -143,6 +143,7 @@ def test_without_the_password_nothing_is_seen(shared: str) -> None:
     assert httpx.get(f"{shared}healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_visitors_look_filter_and_explain(shared: str, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
     Image.new("RGB", (120, 90), (90, 120, 30)).save(photo)
@@ -159,6 +160,7 @@ def test_visitors_look_filter_and_explain(shared: str, tmp_path: Path) -> None:
     assert answer["success"], answer
 
 
+@pytest.mark.slow
 def test_visitors_do_not_write_train_or_survey(shared: str, demo: Path) -> None:
     visitor = Visitor(shared, LOGIN)
     before = {p: p.stat().st_mtime_ns for p in demo.rglob("*")}
@@ -250,6 +252,7 @@ def test_messages_are_text(reading: str) -> None:
     assert "&lt;img" in told
 
 
+@pytest.mark.slow
 def test_before_login_nothing_is_said_and_nothing_is_done(shared: str) -> None:
     for path in (
         "gradio_api/heartbeat/abc",
@@ -320,6 +323,7 @@ def test_made_up_addresses_lock_nobody_out(shared: str) -> None:
     Visitor(shared, LOGIN)
 
 
+@pytest.mark.slow
 def test_guesses_at_the_live_form(shared: str) -> None:
     """The last test of this server: it lets nobody in for a minute now."""
     with httpx.Client(verify=False) as client:

@@ -54,6 +54,7 @@ def _rewritten(part: Path, pred: np.ndarray) -> None:
     pq.write_table(table.set_column(column, "pred", pa.array(pred.astype(np.int16))), part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_planted_shortcut_is_named_first_with_its_images(tmp_path: Path, seed: int) -> None:
     run = planted(tmp_path / "run", seed)
@@ -109,6 +110,7 @@ def test_columns_without_a_shortcut_are_silent(tmp_path: Path, seed: int) -> Non
     assert shortcuts(open_run(run.folder)) == []
 
 
+@pytest.mark.slow
 def test_half_of_the_signature_is_no_shortcut(tmp_path: Path) -> None:
     """A class that takes images of others, but is recognized elsewhere as well; and one that is missed
     elsewhere, but takes no others."""
@@ -116,6 +118,7 @@ def test_half_of_the_signature_is_no_shortcut(tmp_path: Path) -> None:
     assert shortcuts(planted(tmp_path / "missed", taken=0.0)) == []
 
 
+@pytest.mark.slow
 def test_two_shortcuts_of_one_column(tmp_path: Path) -> None:
     run = planted(tmp_path / "run", 1, images=1600)
     assert run.metadata is not None

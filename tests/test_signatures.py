@@ -5,6 +5,7 @@ import inspect
 import weakref
 
 import gradio as gr
+import pytest
 from gradio import blocks, component_meta
 
 from dashboard import page
@@ -23,6 +24,7 @@ def test_every_constructor_has_its_own_signature() -> None:
     assert len({str(signature) for signature in read.values()}) == len(COMPONENTS)
 
 
+@pytest.mark.slow
 def test_methods_are_not_kept_and_the_rest_is_the_module() -> None:
     class Component:
         def update(self, value: int = 3) -> None: ...

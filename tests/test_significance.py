@@ -45,6 +45,7 @@ def test_difference_is_cliffs_delta_by_counting() -> None:
     assert np.isnan(difference(a[:4], b).p)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 5, 9, 12, 13, 14, 60])
 def test_signed_rank_is_scipys_with_equal_and_zero_differences(n: int) -> None:
     rng = np.random.default_rng(n)

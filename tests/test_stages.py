@@ -25,6 +25,7 @@ from models.registry import load
 from tests.command import run_command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
@@ -84,6 +85,7 @@ def by_hand(model: nn.Module, x: Tensor, layers: tuple[str, ...], target: int) -
     return torch.stack([F.interpolate(m[:, None], finest, mode="bilinear")[:, 0] for m in maps]).mean(0)
 
 
+@pytest.mark.slow
 def test_maps_are_put_together_as_by_hand() -> None:
     import torchvision
 
@@ -96,6 +98,7 @@ def test_maps_are_put_together_as_by_hand() -> None:
     torch.testing.assert_close(found.maps, by_hand(model, x, layers, 5), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_names_its_stages_and_keeps_block_means(pictures: Path, tmp_path: Path) -> None:
     net = load("fer_vgg:toon_faces")
     names = dict(zip(("red", "green", "blue"), net.classes, strict=False))
@@ -126,6 +129,7 @@ def test_fine_maps_of_stages_are_means_of_equal_blocks() -> None:
     torch.testing.assert_close(small, maps.unflatten(2, (25, 3)).unflatten(1, (28, 2)).mean((2, 4)))
 
 
+@pytest.mark.slow
 def test_they_are_the_default_where_no_method_is_named(
     tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +147,7 @@ def test_they_are_the_default_where_no_method_is_named(
     assert named.results["grad_cam"].layer == session.map(MapRequest("grad_cam")).layer == "features"
 
 
+@pytest.mark.slow
 def test_the_command_line_says_the_layers(pictures: Path, tmp_path: Path) -> None:
     picture = pictures / "red" / "0.png"
     words = "explain", str(picture), "--model", "fer_vgg:toon_faces", "--out", str(tmp_path / "maps")

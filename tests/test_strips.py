@@ -38,6 +38,7 @@ def test_cropped_first_is_the_same_picture(
         assert np.abs(whole - cropped).mean() < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", [(46_000, 3), (3, 46_000), (300_000, 3), (10_000, 1), (1, 9_999), (9_000, 9_000)]
 )

@@ -29,6 +29,7 @@ from models.errors import UserError
 from tests.test_capture import assert_as_found, snapshot
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["features.0", "features.4", "head"])
 def test_strongest_by_a_plain_loop(tiny: Classifier, small_run: RunData, pictures: Path, layer: str) -> None:
     x = torch.zeros(1, 3, 32, 32)

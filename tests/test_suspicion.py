@@ -112,6 +112,7 @@ def test_what_does_not_fit_is_refused(runs: list[RunData]) -> None:
         mean_probabilities(first, [renamed])
 
 
+@pytest.mark.slow
 def test_the_command_keeps_it(tmp_path: Path) -> None:
     for seed in range(2):
         synthetic_run(tmp_path / str(seed), 160, 4, Faults(), 2.0, seed)

@@ -79,6 +79,7 @@ def of_run(opened: RunData) -> Classifier:
     return next(n for n in map(network, (1, 2)) if n.weights_hash == opened.manifest.request.weights_hash)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positive", [0, 1])
 def test_predictions_follow_the_threshold(made: RunData, positive: int) -> None:
     """Row by row, from the stored probabilities."""
@@ -193,6 +194,7 @@ def test_rows_whose_probability_contradicts_keep_their_prediction(made: RunData)
     assert {int(odd.at(t).ok.at[row, "pred"]) for t in THRESHOLDS} == {int(table.at[row, "pred"])}
 
 
+@pytest.mark.slow
 def test_a_threshold_takes_no_time(tmp_path: Path) -> None:
     synthetic_run(tmp_path / "run", 6000, 2, apart=1.5, part_rows=3000)
     opened = open_run(tmp_path / "run")

@@ -32,6 +32,7 @@ def told_run(pictures: Path, tmp_path: Path) -> Iterator[Path]:
     registry.unregister_model("told")
 
 
+@pytest.mark.slow
 def test_top_activations_are_those_of_the_runs_input(told_run: Path) -> None:
     fed = open_run(told_run).manifest.request.preprocessing
     assert (fed["resize"], fed["order"]) == ("letterbox", "bgr")

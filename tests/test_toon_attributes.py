@@ -65,6 +65,7 @@ def test_a_label_changes_its_own_place_alone(name: str) -> None:
         assert np.sort(changed.ravel())[-30:].mean() / 3 > 15  # grey values; noise is at most 7
 
 
+@pytest.mark.slow
 def test_no_face_is_in_two_splits() -> None:
     people = {
         (cast((0, stream, i)).who, cast((0, stream, i)).scene)
@@ -76,6 +77,7 @@ def test_no_face_is_in_two_splits() -> None:
     assert len({*first, ToonAttributes("test", 1, seed=1).face(0).image.tobytes()}) == 4
 
 
+@pytest.mark.slow
 def test_opened_and_reopened_by_its_name() -> None:
     test = open_data("toon_attributes", limit=5)
     assert (test.name, test.multi_label, test.classes) == ("toon_attributes/test", True, CLASSES)

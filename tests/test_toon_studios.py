@@ -32,6 +32,7 @@ def test_every_class_has_as_many_test_faces_of_each_studio() -> None:
     assert counts(ToonStudios("test")) == Counter({(c, s): 25 for c in CLASSES for s in STUDIOS})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "size"), [("train", 1000), ("validation", 100)])
 def test_most_faces_of_one_class_come_from_the_studio_with_the_logo(split: str, size: int) -> None:
     found = counts(ToonStudios(split))
@@ -59,6 +60,7 @@ def test_the_logo_changes_the_picture_at_its_place_alone() -> None:
         assert all(np.array_equal(plain.masks[part], marked.masks[part]) for part in plain.masks)
 
 
+@pytest.mark.slow
 def test_pictures_of_one_studio_have_the_logo() -> None:
     source = ToonStudios("test")
     for index in (0, 8, 16, 24, 3, 11):

@@ -90,6 +90,7 @@ def test_form_values() -> None:
         recipe_of({"epochs": None})
 
 
+@pytest.mark.slow
 def test_states_in_words(tmp_path: Path) -> None:
     trained = fake(tmp_path / "<b>.safetensors", 0)
     assert state(trained) == f"{trained.measured['accuracy']:.1%} test".replace("%", " %")

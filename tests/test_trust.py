@@ -226,6 +226,7 @@ def measured(classifier: Classifier, opened: RunData, methods: tuple[str, ...] =
     return Measurement(classifier, opened, methods, stratified(opened, 32), store)
 
 
+@pytest.mark.slow
 def test_smuggled_maps_are_called_what_they_are(spot_run: tuple[Classifier, RunData]) -> None:
     work = measured(*spot_run)
     assert list(work.steps())[-1] == 1
@@ -245,6 +246,7 @@ def test_smuggled_maps_are_called_what_they_are(spot_run: tuple[Classifier, RunD
     assert recommendation(without).startswith("No method beats its controls: ")
 
 
+@pytest.mark.slow
 def test_the_control_of_another_image_has_another_picture(
     spot_run: tuple[Classifier, RunData], spots: Path, tmp_path: Path
 ) -> None:
@@ -270,6 +272,7 @@ def test_the_control_of_another_image_has_another_picture(
     assert (own["insertion"] - other["insertion"]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_other_code_under_the_same_name_is_measured_anew(spot_run: tuple[Classifier, RunData]) -> None:
     work = measured(*spot_run, methods=("random_map",))
     list(work.steps())
@@ -287,6 +290,7 @@ def test_other_code_under_the_same_name_is_measured_anew(spot_run: tuple[Classif
     assert own[1]["insertion"].mean() > own[0]["insertion"].mean()
 
 
+@pytest.mark.slow
 def test_what_is_stopped_goes_on_and_gives_the_same(spot_run: tuple[Classifier, RunData]) -> None:
     classifier, opened = spot_run
     work, written = measured(classifier, opened), list[int]()
@@ -314,6 +318,7 @@ def test_what_is_stopped_goes_on_and_gives_the_same(spot_run: tuple[Classifier, 
     pd.testing.assert_frame_equal(one, two, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_measured_again(spot_run: tuple[Classifier, RunData]) -> None:
     work = measured(*spot_run, methods=("truth",))
     list(work.steps())
@@ -325,6 +330,7 @@ def test_a_damaged_part_is_measured_again(spot_run: tuple[Classifier, RunData]) 
     assert [store.settings for store in stores(spot_run[1].folder)] == [settings()]
 
 
+@pytest.mark.slow
 def test_the_model_is_left_as_it_was(spot_run: tuple[Classifier, RunData]) -> None:
     classifier, opened = spot_run
     before = {name: value.clone() for name, value in classifier.model.state_dict().items()}

@@ -116,6 +116,7 @@ def by_hand(path: Path, cells: int, steps: int) -> float:
     return float(areas[0] - areas[1])
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_a_plain_loop(spot_run: Path, spots: Path) -> None:
     printed = launch("trust", spot_run, *FAST, "--figures", "insertion_deletion")
     line = re.findall(r"^Grad-CAM +(-?[\d.]+) .* of images$", printed, re.M)[0]
@@ -124,6 +125,7 @@ def test_figures_are_those_of_a_plain_loop(spot_run: Path, spots: Path) -> None:
     assert "ROAD" not in printed
 
 
+@pytest.mark.slow
 def test_tables_are_readable_and_end_with_the_method_to_read(fresh: Path) -> None:
     printed = launch("trust", fresh, *FAST)
     lines = printed.splitlines()
@@ -142,6 +144,7 @@ def test_tables_are_readable_and_end_with_the_method_to_read(fresh: Path) -> Non
     assert "Measuring" not in again
 
 
+@pytest.mark.slow
 def test_what_is_stopped_is_kept_and_resumed(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures, done = Measurement._figures, list[int]()
 
@@ -173,6 +176,7 @@ def without_times(printed: str) -> str:
     return re.sub(r"^(\S+) +[\d.]+  ", r"\1 ", tables, flags=re.M)
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_are_counted(fresh: Path, spots: Path, tmp_path: Path) -> None:
     data = shutil.copytree(spots, tmp_path / "data")
     out = made("spot", data, tmp_path / "gone", "--layer", "conv")
@@ -188,6 +192,7 @@ def test_images_that_are_gone_are_counted(fresh: Path, spots: Path, tmp_path: Pa
     assert "None of the 24 images can be read" in one_line("trust", out, *CURVES)
 
 
+@pytest.mark.slow
 def test_pictures_in_the_place_of_others_are_left_out(spots: Path, tmp_path: Path) -> None:
     """A copy with another time is the same picture; another picture under the same name is not."""
     data = shutil.copytree(spots, tmp_path / "data")
@@ -223,6 +228,7 @@ def test_what_cannot_be_measured_is_one_line(options: list[str], said: str, spot
     assert said in one_line("trust", spot_run, *options)
 
 
+@pytest.mark.slow
 def test_a_network_at_chance_is_said_first(spots: Path, tmp_path: Path) -> None:
     out = made("constant", spots, tmp_path / "run", "--layer", "conv")
     printed = launch("trust", out, *CURVES, "--images", 10)
@@ -231,6 +237,7 @@ def test_a_network_at_chance_is_said_first(spots: Path, tmp_path: Path) -> None:
     assert printed.rstrip().endswith(not_recommended("method", AT_CHANCE))
 
 
+@pytest.mark.slow
 def test_a_network_whose_weights_are_out_of_reach_lacks_a_control(spots: Path, tmp_path: Path) -> None:
     torch.jit.trace(Spot().eval(), torch.zeros(1, 3, SIDE, SIDE)).save(tmp_path / "net.pt")  # type: ignore[no-untyped-call]
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
@@ -243,6 +250,7 @@ def test_a_network_whose_weights_are_out_of_reach_lacks_a_control(spots: Path, t
         assert "random network" not in printed
 
 
+@pytest.mark.slow
 def test_a_restarted_run_is_measured_anew(fresh: Path, spots: Path) -> None:
     launch("trust", fresh, *CURVES, "--images", 10)
     assert stores(fresh)
@@ -250,6 +258,7 @@ def test_a_restarted_run_is_measured_anew(fresh: Path, spots: Path) -> None:
     assert not stores(fresh)
 
 
+@pytest.mark.slow
 def test_labels_are_measured_apart(pictures: Path, tmp_path: Path) -> None:
     """The figures of one label are never those of another one, which has the same images and methods."""
     files = sorted(pictures.glob("*/*.png"))
@@ -279,6 +288,7 @@ def test_labels_are_measured_apart(pictures: Path, tmp_path: Path) -> None:
 # --- layers
 
 
+@pytest.mark.slow
 def test_every_layer_is_a_row_with_a_bar(spots: Path, tmp_path: Path) -> None:
     out = made("layered", spots, tmp_path / "run", "--layer", "features.4")
     printed = launch(
@@ -294,6 +304,7 @@ def test_every_layer_is_a_row_with_a_bar(spots: Path, tmp_path: Path) -> None:
     assert max(map(len, printed.splitlines())) <= 110
 
 
+@pytest.mark.slow
 def test_the_stages_stand_beside_the_runs_own_layer(spots: Path, tmp_path: Path) -> None:
     out = made("layered", spots, tmp_path / "run", "--layer", "features.0")
     command = ("trust", out, *FAST, "--layers", "all-stages", "--images", 10, "--methods", "layer_cam")

@@ -8,6 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from explain.quality.comparison import compare
 
 
+@pytest.mark.slow
 def test_comparison_is_that_of_scipy_and_statsmodels() -> None:
     rng = np.random.default_rng(0)
     controls = {"center": rng.normal(0.3, 0.1, 60), "noise": rng.normal(0, 0.1, 60)}

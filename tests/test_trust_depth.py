@@ -57,6 +57,7 @@ def own(small_run: RunData) -> str:
 # --- what is known
 
 
+@pytest.mark.slow
 def test_one_layer_has_no_depth(small_run: RunData, own: str) -> None:
     assert known_depth(small_run) is None
     measured(small_run, own=SAME)
@@ -67,6 +68,7 @@ def test_one_layer_has_no_depth(small_run: RunData, own: str) -> None:
     assert known_depth(small_run) is None
 
 
+@pytest.mark.slow
 def test_layers_of_equal_settings_are_compared(small_run: RunData, own: str) -> None:
     measured(small_run, own=SAME, f0=BETTER)
     depth = known_depth(small_run)
@@ -81,6 +83,7 @@ def test_layers_of_equal_settings_are_compared(small_run: RunData, own: str) -> 
     assert len(after.layers) == 3
 
 
+@pytest.mark.slow
 def test_methods_that_were_measured_everywhere_are_compared(small_run: RunData, own: str) -> None:
     keep(small_run, {"grad_cam": SAME, "layer_cam": BETTER})
     keep(small_run, {"grad_cam": SAME}, layer=OTHER)
@@ -142,6 +145,7 @@ def bars(html: str) -> list[tuple[str, float, float]]:
     return [(name, float(width), float(re.findall(r"-?\d\.\d+", rest)[0])) for name, width, rest in rows]
 
 
+@pytest.mark.slow
 def test_the_line_has_a_bar_for_each_layer(small_run: RunData, own: str) -> None:
     assert "vt-over-depth" not in trust_line(small_run, "grad_cam", "button")
     measured(small_run, f0=BETTER, f3=SAME, own=SAME)
@@ -161,6 +165,7 @@ def test_the_line_has_a_bar_for_each_layer(small_run: RunData, own: str) -> None
     assert command_at(small_run.manifest, "features.0") in unescape(html)
 
 
+@pytest.mark.slow
 def test_whoever_cannot_use_it_gets_no_offer(small_run: RunData, own: str) -> None:
     measured(small_run, f0=BETTER, own=SAME)
     visitor = trust_line(small_run, "grad_cam", "", live=True)
@@ -170,6 +175,7 @@ def test_whoever_cannot_use_it_gets_no_offer(small_run: RunData, own: str) -> No
     assert 'data-action="layer"' not in trust_line(small_run, "grad_cam", "command", live=False)
 
 
+@pytest.mark.slow
 def test_no_layer_is_offered_where_the_own_is_as_good(small_run: RunData, own: str) -> None:
     measured(small_run, f0=BETTER, own=BETTER)
     html = trust_line(small_run, "grad_cam", "button", live=True)
@@ -187,6 +193,7 @@ def made(small_run: RunData, tiny: Classifier) -> Callable[..., Context]:
     return lambda access=Access.OWNER: Context(small_run, access=access, network=tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access", [Access.OWNER, Access.VISITOR])
 def test_a_click_opens_inspect_at_the_layer(made: Callable[..., Context], access: Access) -> None:
     ctx = made(access)
@@ -214,6 +221,7 @@ def test_a_click_opens_inspect_at_the_layer(made: Callable[..., Context], access
 # --- the report
 
 
+@pytest.mark.slow
 def test_the_report_has_the_bars(small_run: RunData, own: str) -> None:
     assert 'class="bar"' not in report(Findings(small_run))
     measured(small_run, f0=BETTER, f3=SAME)

@@ -140,6 +140,7 @@ def controls_below(printed: str, title: str) -> dict[str, list[str]]:
     return table_below(printed[printed.index(f"\n{title}") :], "controls of")
 
 
+@pytest.mark.slow
 def test_where_maps_lie_is_that_of_a_plain_loop(fresh: Path, spots: Path, tmp_path: Path) -> None:
     """The largest value lies in the left half of a window, or in the right one."""
     half, size = SPOT // 2, SIDE // CELLS
@@ -174,6 +175,7 @@ def test_where_maps_lie_is_that_of_a_plain_loop(fresh: Path, spots: Path, tmp_pa
     assert launch("trust", fresh, *FAST).endswith(read)  # with boxes or without
 
 
+@pytest.mark.slow
 def test_smuggled_maps_are_called_what_they_are(fresh: Path, spots: Path, tmp_path: Path) -> None:
     boxes = boxes_in(spots, tmp_path / "boxes.csv")
     given = ("--methods", ",".join(SMUGGLED), "--boxes", boxes)
@@ -225,6 +227,7 @@ def bits(values: np.ndarray) -> float:
     return float(-(p * np.log(p)).sum())
 
 
+@pytest.mark.slow
 def test_what_describes_maps_is_that_of_plain_loops(fresh: Path, spots: Path) -> None:
     printed = launch("trust", fresh, *REPEATED)
     described, curve = table_below(printed, "Description ("), table_below(printed, "smooth MPRT")
@@ -294,6 +297,7 @@ def test_what_is_stopped_is_resumed_and_gives_the_same(fresh: Path, monkeypatch:
         assert table_below(resumed, title) == table_below(again, title) == table_below(whole, title)
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_measured_is_described_without_new_curves(
     fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +313,7 @@ def test_what_an_earlier_version_measured_is_described_without_new_curves(
     pd.testing.assert_frame_equal(store.rows(), rows)
 
 
+@pytest.mark.slow
 def test_settings_of_other_versions_are_read(fresh: Path) -> None:
     """A key that is missing has its default; one that is not known is ignored."""
     launch("trust", fresh, *FAST)
@@ -322,6 +327,7 @@ def test_settings_of_other_versions_are_read(fresh: Path) -> None:
     assert not description_stores(fresh)
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_drawn_anew_has_no_mprt(spots: Path, tmp_path: Path) -> None:
     torch.jit.trace(Spot().eval(), torch.zeros(1, 3, SIDE, SIDE)).save(tmp_path / "net.pt")  # type: ignore[no-untyped-call]
     (tmp_path / "names.txt").write_text("\n".join(NAMES))

@@ -103,6 +103,7 @@ def test_the_headline_says_where_maps_lie_beside_the_verdict(
     assert verdict in top
 
 
+@pytest.mark.slow
 @KINDS
 def test_mean_maps_stand_below_the_verdict(of_border: RunData, kind: str, verdict: str) -> None:
     findings = measured(of_border, kind)
@@ -117,6 +118,7 @@ def test_mean_maps_stand_below_the_verdict(of_border: RunData, kind: str, verdic
         assert ("more when correct" in html) == (kind != SAME)  # the difference: a statement
 
 
+@pytest.mark.slow
 @KINDS
 def test_statistics_of_maps_stand_beside_the_verdict(of_border: RunData, kind: str, verdict: str) -> None:
     findings = measured(of_border, kind)
@@ -143,6 +145,7 @@ def test_clusters_stand_below_the_verdict(
     assert f"{TITLE}: {verdict}" in found.description
 
 
+@pytest.mark.slow
 @KINDS
 def test_lists_by_maps_say_the_verdict(of_border: RunData, kind: str, verdict: str) -> None:
     findings = measured(of_border, kind)
@@ -155,6 +158,7 @@ def test_lists_by_maps_say_the_verdict(of_border: RunData, kind: str, verdict: s
     assert f"; {said}" not in pieces(findings, replace(view, group="errors"))[4]  # rests on no map
 
 
+@pytest.mark.slow
 @KINDS
 def test_the_report_says_the_verdict(of_border: RunData, kind: str, verdict: str) -> None:
     findings = measured(of_border, kind)
@@ -199,6 +203,7 @@ def compared(small_run: RunData) -> tuple[CompareTab, RunData, RunData]:
         return CompareTab(Context(small_run, against=(other.folder,))), small_run, other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["own", "other"])
 def test_compare_sees_what_is_measured_of_either_run_meanwhile(
     compared: tuple[CompareTab, RunData, RunData], first: str
@@ -223,6 +228,7 @@ def test_compare_sees_what_is_measured_of_either_run_meanwhile(
     assert "map similarity" in drifts(tab)
 
 
+@pytest.mark.slow
 def test_a_comparison_is_kept_while_nothing_is_measured(
     compared: tuple[CompareTab, RunData, RunData],
 ) -> None:
@@ -236,6 +242,7 @@ def test_a_comparison_is_kept_while_nothing_is_measured(
     assert tab._comparisons.of(0) is not before
 
 
+@pytest.mark.slow
 def test_compare_rests_on_maps_that_pass(small_run: RunData) -> None:
     other = open_run(shutil.copytree(small_run.folder, small_run.folder.parent / "other"))
     plain = compare(small_run, other, replicates=20)
@@ -252,6 +259,7 @@ def test_compare_rests_on_maps_that_pass(small_run: RunData) -> None:
     assert "no better than the center" in asked.maps_note
 
 
+@pytest.mark.slow
 def test_the_usual_curves_and_the_most_images_count(small_run: RunData) -> None:
     usual, most = keep(small_run, {"grad_cam": SAME}), keep(small_run, {"grad_cam": BETTER}, 14, steps=4)
     last = keep(small_run, {"grad_cam": SAME}, steps=6)
@@ -303,6 +311,7 @@ def guesses(of_border: RunData) -> RunData:
     return replace(of_border, table=of_border.table.assign(label=labels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["", BETTER, SAME])
 def test_of_a_network_at_chance_nothing_is_said_of_maps(guesses: RunData, kind: str) -> None:
     findings = measured(guesses, kind)

@@ -58,6 +58,7 @@ def test_figures_without_a_name_of_their_run_are_shown(small_run: RunData) -> No
     assert len(store.parts) > 0
 
 
+@pytest.mark.slow
 def test_another_precision_and_fewer_figures_replace_nothing(small_run: RunData) -> None:
     first = keep(small_run, {"grad_cam": SAME})
     values = first.rows().assign(most_relevant_first=0.2, least_relevant_first=0.6)
@@ -95,6 +96,7 @@ def described(run: RunData, images: dict[str, slice]) -> Description:
     return Description.of(trust, [of_maps(run, images)])
 
 
+@pytest.mark.slow
 def test_what_describes_methods_is_of_the_same_images(small_run: RunData) -> None:
     found = described(small_run, {"grad_cam": slice(0, 14), "layer_cam": slice(4, 18)})
     assert found.images["maps"] == 10
@@ -103,6 +105,7 @@ def test_what_describes_methods_is_of_the_same_images(small_run: RunData) -> Non
     }
 
 
+@pytest.mark.slow
 def test_a_method_of_too_few_of_the_images_is_not_described(small_run: RunData) -> None:
     found = described(small_run, {"grad_cam": slice(0, 16), "layer_cam": slice(12, 18)})
     assert found.images["maps"] == 16
@@ -110,6 +113,7 @@ def test_a_method_of_too_few_of_the_images_is_not_described(small_run: RunData) 
     assert not pd.isna(found.methods[0].gini)
 
 
+@pytest.mark.slow
 def test_maps_that_are_not_finite_are_left_out(tiny: Classifier, small_run: RunData) -> None:
     """Of a method from outside: the other methods keep all images."""
 

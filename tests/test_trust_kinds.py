@@ -36,6 +36,7 @@ def measured(tab: Any) -> str:
     return str(line)
 
 
+@pytest.mark.slow
 def test_numbers(tmp_path: Path) -> None:
     source = number_source.Tinted(tmp_path / "data", 24)
     net = number_source.answering(source)
@@ -63,6 +64,7 @@ def test_numbers(tmp_path: Path) -> None:
     assert asyncio.run(arrive()) == {len(tab._areas) + 4}
 
 
+@pytest.mark.slow
 def test_several_labels(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     source, net = test_label_sets.Patches(tmp_path / "data"), test_label_sets.answering()

@@ -111,6 +111,7 @@ def test_deletion_is_region_perturbation_of_quantus(maps: Tensor) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [SIDE, 4])
 def test_road_is_that_of_quantus(maps: Tensor, cells: int) -> None:
     """Its figure is the fraction of images that are still right. Gray images: with colors it ends with an

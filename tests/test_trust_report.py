@@ -65,6 +65,7 @@ def describe(run: RunData) -> None:
         DescriptionStore.of(run.folder, DescriptionSettings(layer, figure)).add(rows)
 
 
+@pytest.mark.slow
 def test_a_report_and_an_export_say_where_maps_lie_and_what_describes_them(
     small_run: RunData, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_descriptions_of_another_program_are_left_out(small_run: RunData) -> Non
     assert "?" not in text.partition("How far the maps")[2].partition("</section>")[0]
 
 
+@pytest.mark.slow
 def test_a_report_says_that_nothing_was_measured(small_run: RunData) -> None:
     assert UNMEASURED in report(Findings(small_run))
     assert UNMEASURED in number_report(made_up(30))
@@ -137,6 +139,7 @@ def test_figures_of_another_label_are_not_shown(small_run: RunData) -> None:
     assert UNMEASURED in report(Findings(small_run))
 
 
+@pytest.mark.slow
 def test_rows_of_another_program_are_left_out(small_run: RunData) -> None:
     keep(small_run)
     [folder] = (small_run.folder / "trust").iterdir()
@@ -153,6 +156,7 @@ def test_rows_of_another_program_are_left_out(small_run: RunData) -> None:
     assert UNMEASURED in report(Findings(small_run))
 
 
+@pytest.mark.slow
 def test_an_export_has_the_table(small_run: RunData, tmp_path: Path) -> None:
     keep(small_run)
     export(Findings(small_run), tmp_path / "out")
@@ -170,6 +174,7 @@ def test_an_export_has_the_table(small_run: RunData, tmp_path: Path) -> None:
         assert "trust.csv" in archive.namelist()
 
 
+@pytest.mark.slow
 def test_an_export_of_what_is_no_longer_measured_has_none(small_run: RunData, tmp_path: Path) -> None:
     keep(small_run)
     export(Findings(small_run), tmp_path / "out")
@@ -180,6 +185,7 @@ def test_an_export_of_what_is_no_longer_measured_has_none(small_run: RunData, tm
     assert UNMEASURED in (tmp_path / "out" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_from_python(tiny: Classifier, small_run: RunData) -> None:
     found = vitrine.trust(small_run, tiny, images=12, cells=4, steps=3)
     table = found.table
@@ -196,6 +202,7 @@ def test_from_python(tiny: Classifier, small_run: RunData) -> None:
     pd.testing.assert_frame_equal(again.table, table)
 
 
+@pytest.mark.slow
 def test_from_python_with_what_describes_the_maps(
     tiny: Classifier, small_run: RunData, tmp_path: Path
 ) -> None:
@@ -225,6 +232,7 @@ def test_from_python_with_what_describes_the_maps(
     assert set(again.description["figure"]) == set(found.description["figure"])  # what is kept is shown
 
 
+@pytest.mark.slow
 def test_from_python_at_several_layers(tiny: Classifier, small_run: RunData) -> None:
     found = vitrine.trust(
         small_run, tiny, "grad_cam", 10, layers="all", figures="insertion_deletion", cells=4, steps=2

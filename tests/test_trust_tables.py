@@ -43,6 +43,7 @@ def sizes(store: TrustStore) -> list[tuple[list[str], int]]:
     return [(sorted(v.method for v in t.verdicts), t.images) for t in tables(store, OWN)]
 
 
+@pytest.mark.slow
 def test_methods_besides_take_no_images_from_the_runs(small_run: RunData, tmp_path: Path) -> None:
     store = keep(small_run, {"grad_cam": SAME, "layer_cam": BETTER})
     before = verdict_of(small_run, "layer_cam")
@@ -60,6 +61,7 @@ def test_methods_besides_take_no_images_from_the_runs(small_run: RunData, tmp_pa
     assert found.loc["layer_cam", "p"] == pytest.approx(before.decisive.p, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_methods_of_all_of_a_tables_images_join_it(small_run: RunData) -> None:
     store = keep(small_run, {"grad_cam": SAME})
     keep(small_run, {"score_cam": BETTER, "hires_cam": BETTER}, images=14)
@@ -69,6 +71,7 @@ def test_methods_of_all_of_a_tables_images_join_it(small_run: RunData) -> None:
     assert [v.method for v in found.verdicts] == ["grad_cam"]  # the page has maps of the run's methods
 
 
+@pytest.mark.slow
 def test_a_method_of_few_images_does_not_take_those_of_another(small_run: RunData) -> None:
     store = keep(small_run, {"layer_cam": BETTER})
     keep(small_run, {"grad_cam": SAME}, images=5)
@@ -81,6 +84,7 @@ def test_a_method_of_few_images_does_not_take_those_of_another(small_run: RunDat
     assert sizes(store) == [([*OWN], 10)]
 
 
+@pytest.mark.slow
 def test_the_tables_of_a_command_are_those_of_the_page(small_run: RunData) -> None:
     """A command of one method has the p of all that stand in its table."""
     store = keep(small_run, {"grad_cam": BETTER, "layer_cam": BETTER})
@@ -131,6 +135,7 @@ def of_layers(run: RunData, kinds: dict[str, str], methods: Iterable[str] = OWN,
     ]
 
 
+@pytest.mark.slow
 def test_the_figure_that_decides_comes_before_more_layers(small_run: RunData) -> None:
     for store in of_layers(small_run, {"": SAME, "features.0": SAME, "features.3": BETTER}, steps=4):
         as_road(store)
@@ -151,6 +156,7 @@ def test_the_figure_that_decides_comes_before_more_layers(small_run: RunData) ->
     assert lines[-1].endswith("features.0")
 
 
+@pytest.mark.slow
 def test_a_command_says_what_the_page_says(small_run: RunData) -> None:
     """Where it measured something else, its advice is that of the page, not the other one."""
     of_layers(small_run, {"": SAME, "features.0": BETTER})
@@ -165,6 +171,7 @@ def test_a_command_says_what_the_page_says(small_run: RunData) -> None:
     assert text.splitlines()[-1].endswith("features.0")
 
 
+@pytest.mark.slow
 def test_the_runs_own_layer_counts_where_a_command_leaves_it_out(small_run: RunData) -> None:
     of_layers(small_run, {"": BETTER})
     asked: Any = [
@@ -176,6 +183,7 @@ def test_the_runs_own_layer_counts_where_a_command_leaves_it_out(small_run: RunD
     assert "Use --layer" not in text
 
 
+@pytest.mark.slow
 def test_a_layer_of_few_images_or_another_method_takes_nothing(small_run: RunData) -> None:
     of_layers(small_run, {"": SAME, "features.0": BETTER, "features.1": SAME}, images=16)
     of_layers(small_run, {"features.3": BETTER}, images=10)  # 4 × 10 < 3 × 16
@@ -198,6 +206,7 @@ def test_of_the_most_probable_label_is_said_so(small_run: RunData) -> None:
 # --- what is missing
 
 
+@pytest.mark.slow
 def test_figures_of_fewer_images_than_the_table_say_so(small_run: RunData) -> None:
     store = keep(small_run, {"grad_cam": SAME, "layer_cam": BETTER})
     rows = store.rows()

@@ -71,6 +71,7 @@ def test_a_run_that_was_made_here_shows_its_pictures(small_run: RunData) -> None
     assert picture.size == (48, 40)
 
 
+@pytest.mark.slow
 def test_a_run_of_others_shows_its_thumbnails_alone(small_run: RunData, tmp_path: Path) -> None:
     secret = tmp_path / "private" / "secret.png"
     secret.parent.mkdir()

@@ -64,6 +64,7 @@ def truth_and_probability(run: RunData, positive: int = 1) -> tuple[np.ndarray, 
 # -- findings ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positive", [0, 1])
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_false_alarms_misses_and_hits(findings: Findings, threshold: float, positive: int) -> None:
@@ -88,6 +89,7 @@ def test_lists_of_two_classes_alone(findings: Findings, small_run: RunData) -> N
     assert group(Findings(small_run), {}, "hits") is None
 
 
+@pytest.mark.slow
 def test_findings_at_a_threshold_are_those_of_the_run_at_it(findings: Findings) -> None:
     at, run = findings.at(0.7, 1), findings.run.at(0.7)
     for method, target in (("layer_cam", "label"), ("grad_cam", "pred")):

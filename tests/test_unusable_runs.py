@@ -60,6 +60,7 @@ def test_every_answer_is_nan(command: Callable[..., Done]) -> None:
     assert "the network answered NaN (18)" in done.stdout
 
 
+@pytest.mark.slow
 def test_every_map_is_nan(command: Callable[..., Done]) -> None:
     """Predictions are right, and the gradient of a root at 0 is none."""
     root = "(y - y.detach()).abs().sqrt().sum((2, 3))"

@@ -13,6 +13,7 @@ from models import temporary
 from models.errors import UserError
 
 
+@pytest.mark.slow
 def test_photos_are_of_one_visitor_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dashboard.server import upload_dir as private
     from dashboard.server.uploads import EACH, KEPT, KEPT_PIXELS, Photos

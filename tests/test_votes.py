@@ -89,6 +89,7 @@ def barsoum(row: list[int], classes: int) -> tuple[int | None, list[float]]:
     return top, [value / sum(votes[:classes]) for value in votes[:classes]]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 10), min_size=5, max_size=5), min_size=1, max_size=6))
 def test_any_votes(rows: list[list[int]]) -> None:
@@ -235,6 +236,7 @@ def train_table(folder: Path) -> Path:
     return folder / "faces.csv"
 
 
+@pytest.mark.slow
 def test_train_and_run_from_the_command_line(tmp_path: Path) -> None:
     table, out = train_table(tmp_path), tmp_path / "net.safetensors"
     columns = ("--label-columns", "light,dark", "--other-columns", "unknown")
@@ -279,6 +281,7 @@ def voted_run(folder: Path) -> RunData:
     return vitrine.run(wrapped, source, folder / "run", methods=["grad_cam"])
 
 
+@pytest.mark.slow
 def test_errors_that_people_make_too(tmp_path: Path) -> None:
     run = voted_run(tmp_path)
     found = voted_errors(run)
@@ -295,6 +298,7 @@ def test_errors_that_people_make_too(tmp_path: Path) -> None:
     assert people_said(run, 1) == people_said(run, 6) == ""
 
 
+@pytest.mark.slow
 def test_lists_of_runs_with_votes(tmp_path: Path) -> None:
     run = voted_run(tmp_path)
     findings = Findings(run)

@@ -134,6 +134,7 @@ def test_a_gaze_training_with_another_set_is_another(tmp_path: Path) -> None:
     assert second._differences(older) == []
 
 
+@pytest.mark.slow
 def test_inspect_offers_the_command_with_it(file: Path, pictures: Path, tmp_path: Path) -> None:
     """A command and lines that are run as they stand: the maps are those of the set of the run."""
     words = ["run", "--model", "two", "--weights", file, "--data", pictures, "--force"]
