@@ -1,5 +1,6 @@
 """The Inspect tab's parts, and what lies behind them."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,18 +20,21 @@ from dashboard.session.cancellation import Cancellation
 from dashboard.session.context import Context
 from dashboard.session.image_sessions import ImageSessions
 from dashboard.tabs.inspect import first_sight
+from dashboard.tabs.inspect_maps import ANOTHER, live_maps
+from dashboard.tabs.inspect_state import InspectView
 from explain.methods.boxes import strongest_box
 from explain.methods.live import MapRequest, open_session
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
 from explain.methods.request import Smoothing
 from explain.quality.map_scores import held_bytes, measured
-from explain.run.reader import open_run
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.images import open_image
 from models.errors import Cancelled, UserError
 from models.registry import load
 from tests.command import launch
+from tests.conftest import TINY
 from tests.steps import last
 
 ROOT = Path(__file__).parent.parent
@@ -280,3 +284,28 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     _, panel, *_ = last(handler.fn(gr.Request(session_hash="me"), *values))
     assert "That did not work (ZeroDivisionError)" in panel
     assert panel.count('class="vt-map"') == 1
+
+
+@pytest.mark.slow
+def test_another_picture_in_the_place_of_an_image_is_said(
+    small_run: RunData, pictures: Path, tiny: Classifier
+) -> None:
+    """The maps of the run stay on the picture that they are of; those of now say that it is another one."""
+    ctx, row = Context(small_run, network=tiny), 0
+    subject, path = {"row": row}, pictures / str(small_run.table.at[row, "id"])
+    before, view = ctx.seen(row), InspectView(subject=subject, methods=("grad_cam",))
+    assert ANOTHER not in live_maps(ctx, view)[0]
+    os.utime(path)  # a copy: the same picture
+    assert ctx.seen(row).tobytes() == before.tobytes() == as_seen(path).tobytes()
+
+    Image.open(pictures / str(small_run.table.at[1, "id"])).rotate(90).save(path)
+    kept = small_run.thumbnail_image(row)
+    assert ctx.seen(row).tobytes() == kept.tobytes() != as_seen(path).tobytes()
+    ctx.sessions.forget(subject)
+    shown = live_maps(ctx, view)
+    assert ANOTHER in shown[0]
+    assert ctx.sessions.known(subject).image.tobytes() == as_seen(path).tobytes()  # type: ignore[union-attr]
+
+
+def as_seen(path: Path) -> Image.Image:
+    return TINY.shown(open_image(path))

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from dashboard.components.face_view import face_view
 from dashboard.components.map_cards import Card, heading, map_cards, number_heading
 from dashboard.components.markup import NOTHING
+from dashboard.components.panel import panel, warning
 from dashboard.components.placeholders import waiting
 from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
@@ -24,6 +25,7 @@ from explain.analysis.on_maps import said_of
 from explain.formatting import counted, layer_label
 from explain.methods.registry import METHODS
 from explain.quality.known import state_of, verdict_of
+from explain.run.images import shows
 from explain.run.reader import RunData
 from models.domains import FACES
 from models.errors import Cancelled, UserError
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
 
 CHEAP = 2.0  # seconds that a method may take without a click on its button
+ANOTHER = (
+    "The file holds another picture now than when the run was made. The predictions and live maps are of "
+    "this one; the true class, the loss and the maps of the run are of the one before."
+)
 
 OnProgress = Callable[[float], None]
 
@@ -70,11 +76,18 @@ def live_maps(
     title = _title(ctx, session.prob, target, view.contrast_class)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
     return [
-        facts(ctx.run, session.prob, subject.get("row"), ctx.temperature, asked=target),
+        _facts(ctx, session, subject.get("row"), target),
         map_cards(session.image, cards, title, view.shared, view.threshold, saved),
         target,
         _reproduced(ctx, classifier, subject, shown),
     ]
+
+
+def _facts(ctx: Context, session: "ImageSession", row: int | None, target: int) -> Markup:
+    """As `facts`, and whether the file of a row holds another picture than the run has of it."""
+    shown = facts(ctx.run, session.prob, row, ctx.temperature, asked=target)
+    same = row is None or shows(ctx.run, row, session.image)
+    return shown if same else panel("Another picture", warning(ANOTHER)) + shown
 
 
 async def first_maps(ctx: Context, view: InspectView, who: str) -> AsyncIterator[Markup]:

@@ -1,12 +1,12 @@
 """Images of a run as its network gets them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
 from explain.run.image_stats import HASH
+from explain.run.images import MOST_BITS, alike, hash_of, is_of_run
 from explain.run.loading import load_batches
 from explain.run.reader import RunData
 from explain.run.run_images import RunImages
@@ -14,8 +14,6 @@ from models.classifier import Classifier
 from models.one_by_one import takes_one_image
 
 AT_ONCE = 16
-MOST_BITS = 4
-"""Bits of 64 in which hashes of one picture may differ, where another version of a library decodes it."""
 
 
 def image_batches(
@@ -29,7 +27,7 @@ def image_batches(
         pixels = [
             (good.index, good.pixels[None])
             for good in batch
-            if good.pixels is not None and is_of_run(run, source.rows[good.index], good.facts)
+            if good.pixels is not None and is_of_run(run, source.rows[good.index], int(good.facts[HASH]))
         ]
         if pixels:
             yield [(source.rows[index], normalize(image, device)) for index, image in pixels]
@@ -40,17 +38,10 @@ def read_image(classifier: Classifier, run: RunData, row: int) -> tuple[Tensor, 
     leaves it out."""
     source = RunImages(run, [row])
     [[found]] = load_batches(source, [0], classifier, 1)
-    if found.pixels is None or not is_of_run(run, row, found.facts):
+    if found.pixels is None or not is_of_run(run, row, int(found.facts[HASH])):
         return None
     image = classifier.preprocessing.normalize(found.pixels[None], classifier.device)
     return image, int(found.facts[HASH])
-
-
-def is_of_run(run: RunData, row: int, facts: Mapping[str, float | int]) -> bool:
-    """Whether the picture is the one that the run has in the row, by its perceptual hash: files keep it where
-    they are copied, not where others take their place. True of runs that hold no hashes."""
-    before = hash_of(run, row)
-    return before is None or alike(before, int(facts[HASH]))
 
 
 def same_picture(run: RunData, row: int, other: int) -> bool:
@@ -73,14 +64,3 @@ def near(run: RunData, rows: np.ndarray, pictures: Sequence[int]) -> np.ndarray:
         differ = (hashes ^ np.uint64(picture)).view(np.uint8).reshape(-1, hashes.itemsize)
         found[known] |= np.unpackbits(differ, axis=1).sum(1) <= MOST_BITS
     return found
-
-
-def hash_of(run: RunData, row: int) -> int | None:
-    """The perceptual hash of the picture that the run has in a row; None of runs that hold none."""
-    value = run.table.at[row, HASH] if HASH in run.table else None
-    return None if value is None or pd.isna(value) else int(value)
-
-
-def alike(one: int, two: int) -> bool:
-    """Whether hashes are of one picture, or of near duplicates."""
-    return (one ^ two).bit_count() <= MOST_BITS

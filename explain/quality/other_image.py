@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from explain.methods.inputs import OnProgress, ignore_progress
-from explain.quality.images import alike, hash_of, near, read_image
+from explain.quality.images import near, read_image
 from explain.run.image_stats import perceptual_hash
+from explain.run.images import alike, hash_of
 from explain.run.label_sets import LabelRun
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData

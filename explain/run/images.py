@@ -4,16 +4,22 @@ torch."""
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from explain.render import jpeg_bytes, jpeg_url
+from explain.run.image_stats import HASH, perceptual_hash
 from explain.run.reader import RunData
 from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import is_inside
+from models.colors import as_rgb
 from models.data.kind import Places
 from models.data.reopen import places, reopen
 from models.errors import UserError
 from models.preprocessing import Preprocessing
+
+MOST_BITS = 4
+"""Bits of 64 in which hashes of one picture may differ, where another version of a library decodes it."""
 
 
 def original(run: RunData, row: int) -> Image.Image | None:
@@ -40,12 +46,36 @@ def known_places(run: RunData, row: int, label: str) -> Places:
 
 
 def network_view(run: RunData, row: int) -> Image.Image:
-    """RGB: the image of a row as the network got it, from the original at the input's size, or else the run's
-    thumbnail."""
+    """RGB: the image of a row as the network got it, from the original at the input's size; the run's
+    thumbnail where the original is not here any more, or another picture has taken its place."""
     picture = original(run, row)
     if picture is None or not run.manifest.preprocessing:
         return run.thumbnail_image(row)
-    return Preprocessing.from_dict(run.manifest.preprocessing).shown(picture)
+    view = Preprocessing.from_dict(run.manifest.preprocessing).view(picture)
+    return as_rgb(view) if shows(run, row, view) else run.thumbnail_image(row)
+
+
+def shows(run: RunData, row: int, view: Image.Image) -> bool:
+    """As `is_of_run`, of a picture as the network gets it."""
+    return hash_of(run, row) is None or is_of_run(run, row, perceptual_hash(view))
+
+
+def is_of_run(run: RunData, row: int, picture: int) -> bool:
+    """Whether a picture, by its perceptual hash, is the one that the run has in the row: files keep it where
+    they are copied, not where others take their place. True of runs that hold no hashes."""
+    before = hash_of(run, row)
+    return before is None or alike(before, picture)
+
+
+def hash_of(run: RunData, row: int) -> int | None:
+    """The perceptual hash of the picture that the run has in a row; None of runs that hold none."""
+    value = run.table.at[row, HASH] if HASH in run.table else None
+    return None if value is None or pd.isna(value) else int(value)
+
+
+def alike(one: int, two: int) -> bool:
+    """Whether hashes are of one picture, or of near duplicates."""
+    return (one ^ two).bit_count() <= MOST_BITS
 
 
 def mean_picture(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) -> str:
