@@ -22,11 +22,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import hardware
-from explain.cli.matching import Reopen, matched_to, open_both
+from explain.cli.matching import Reopen, open_both
 from explain.cli.options import DataOfTask, LabeledColumns, Network
 from explain.run.engine import Progress, run
 from explain.run.engines import Workers, schedule
 from explain.run.format import part_files
+from explain.run.matched import matched_to
 from models.memory import reuse_memory
 from models.preprocessing_options import NO_OPTIONS
 from models.registry import load

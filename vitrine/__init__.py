@@ -210,6 +210,12 @@ def run(
     batch_size: int = 32,
     force: bool = False,
     task: str = "",
+    image_col: str | None = None,
+    label_col: str | None = None,
+    label_columns: str | Sequence[str] = (),
+    other_columns: str | Sequence[str] = (),
+    labels: str | Path | None = None,
+    classes: str | Path | None = None,
 ) -> "RunData":
     """Compute predictions and maps of every image of a labeled set, write them to the run folder `out`, and
     return it. The same call resumes an interrupted run. `out` may be a URL, such as s3://bucket/runs/first.
@@ -219,13 +225,17 @@ def run(
     stages of the network; of a network without layers, input × gradient or occlusion. `limit`: use only so
     many images, evenly spread. `force`: run although more images of a sample are right when they are read in
     another way. `task`: single-label, multi-label or regression (default: as the data and the network's file
-    show). Raises UserError for that, if `out` contains another run (`restart` replaces it), and for data that
-    does not fit the network.
+    show). `image_col`, `label_col`: columns of a table (default: found by their names and values);
+    `label_columns`, `other_columns`: columns of people's votes for each class, and for none. `labels`: a file
+    of corrected labels. `classes`: which output each class of the data is: a CSV file, "sorted", "numbers" or
+    "numbers-from-1" (default: matched by name). All as the options of `run`. Raises UserError for that, if
+    `out` contains another run (`restart` replaces it), and for data that does not fit the network.
     """
     from explain.run.run_folder import run_folder
-    from vitrine.running import ran
+    from vitrine.running import Reading, ran
 
-    return ran(net, data, run_folder(out), methods, split, limit, restart, batch_size, force, task)
+    reading = Reading(split, limit, task, image_col, label_col, label_columns, other_columns, labels, classes)
+    return ran(net, data, run_folder(out), reading, methods, restart, batch_size, force)
 
 
 def open_run(folder: str | Path, label: str = "") -> "RunData":

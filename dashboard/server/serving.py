@@ -31,7 +31,7 @@ from explain.run.parquet import Damaged
 from explain.run.reader import RunData, open_run
 from explain.run.trusted_data import allow
 from models.errors import UserError
-from models.memory import give_back_memory, reuse_memory
+from models.memory import give_back_memory, reuse_memory, share_memory
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -168,6 +168,7 @@ def serve(config: ServeConfig) -> None:
     """Serve a run, or the runs of a folder, until Ctrl-C. Raises UserError for a folder that holds no run, a
     port in use, and options that cannot be met."""
     reuse_memory()
+    share_memory()
     bound_logs()
     sweep()
     _has_mcp(config.sharing)

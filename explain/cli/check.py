@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explain.cli.check_json import json_answer, looked_at, written_order
-from explain.cli.matching import ClassMapping, Matched, open_and_match
+from explain.cli.matching import ClassMapping, open_and_match
 from explain.cli.options import (
     ClassNames,
     DataOfTask,
@@ -21,6 +21,7 @@ from explain.cli.output import say
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
+    from explain.run.matched import Matched
     from models.data.source import ImageSource
 
 
@@ -82,7 +83,7 @@ def check(
         raise typer.Exit(1)
 
 
-def stop_where_wrong(matched: Matched, source: "ImageSource", out: Path, again: bool, force: bool) -> None:
+def stop_where_wrong(matched: "Matched", source: "ImageSource", out: Path, again: bool, force: bool) -> None:
     """Before a run: `require_right_reading` of a sample. A run that is resumed, and not begun
     `again`, has been looked at."""
     from explain.analysis.verdict import require_right_reading

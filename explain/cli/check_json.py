@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain.cli.matching import Matched, data_line, matched_to, open_both
+from explain.cli.matching import open_both
 from explain.cli.options import DataOfTask, LabeledColumns, Network
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
 
 if TYPE_CHECKING:
+    from explain.run.matched import Matched
     from explain.run.preflight import Preflight
     from models.classifier import Classifier
     from models.data.source import ImageSource
@@ -28,6 +29,8 @@ def json_answer(
 ) -> tuple[dict[str, Any], UserError | None]:
     """The object, and the error where something was refused: then it has the key `error`, and what was found
     out before (docs/files.md has all keys)."""
+    from explain.run.matched import data_line, matched_to
+
     answer: dict[str, Any] = {}
     try:
         classifier, source = open_both(network, data, columns, class_names, preprocessing)
@@ -52,7 +55,7 @@ def json_answer(
     return answer, None
 
 
-def looked_at(matched: Matched, source: "ImageSource") -> "Preflight":
+def looked_at(matched: "Matched", source: "ImageSource") -> "Preflight":
     """The preflight of a network whose classes are matched."""
     from explain.run.engine import match
     from explain.run.preflight import preflight
@@ -76,7 +79,7 @@ def written_order(found: "Preflight", path: Path) -> str:
     return f"{path} is written, for --classes {path}{asked if unknown else ''}"
 
 
-def matched_rows(matched: Matched, source: "ImageSource") -> list[dict[str, Any]]:
+def matched_rows(matched: "Matched", source: "ImageSource") -> list[dict[str, Any]]:
     """One row per class of the data: the output that it is, its name, and the rule by which it was found;
     an empty class may have none."""
     from explain.run.engine import match
@@ -93,7 +96,7 @@ def matched_rows(matched: Matched, source: "ImageSource") -> list[dict[str, Any]
     ]
 
 
-def left_out_rows(matched: Matched, source: "ImageSource") -> list[dict[str, Any]]:
+def left_out_rows(matched: "Matched", source: "ImageSource") -> list[dict[str, Any]]:
     """The rows of the classes of `source` whose images are left out."""
     names = [name for name in source.classes if name not in matched.source.classes]
     return [_row(name, None, "", LEFT_OUT) | {"left_out": True} for name in names]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from explain.cli.check import stop_where_wrong
 from explain.cli.findings import analyzed, label_lines
-from explain.cli.matching import ClassMapping, Matched, Reopen, open_and_match
+from explain.cli.matching import ClassMapping, Reopen, open_and_match
 from explain.cli.options import (
     ClassNames,
     DataOfTask,
@@ -32,6 +32,7 @@ from models.program import typed
 if TYPE_CHECKING:
     from explain.run.engine import Progress
     from explain.run.job import Schedule
+    from explain.run.matched import Matched
     from models.data.source import ImageSource
 
 
@@ -152,7 +153,7 @@ def run(
 
 
 def compute_run(
-    matched: Matched, source: "ImageSource", out: Path, options: RunOptions, schedule: "Schedule"
+    matched: "Matched", source: "ImageSource", out: Path, options: RunOptions, schedule: "Schedule"
 ) -> int:
     """Write the run folder `out`; returns how many images have an answer.
 
