@@ -294,7 +294,7 @@ def test_another_picture_in_the_place_of_an_image_is_said(
     ctx, row = Context(small_run, network=tiny), 0
     subject, path = {"row": row}, pictures / str(small_run.table.at[row, "id"])
     before, view = ctx.seen(row), InspectView(subject=subject, methods=("grad_cam",))
-    assert ANOTHER not in live_maps(ctx, view)[0]
+    assert ANOTHER not in live_maps(ctx, view)[1]
     os.utime(path)  # a copy: the same picture
     assert ctx.seen(row).tobytes() == before.tobytes() == as_seen(path).tobytes()
 
@@ -303,7 +303,7 @@ def test_another_picture_in_the_place_of_an_image_is_said(
     assert ctx.seen(row).tobytes() == kept.tobytes() != as_seen(path).tobytes()
     ctx.sessions.forget(subject)
     shown = live_maps(ctx, view)
-    assert ANOTHER in shown[0]
+    assert ANOTHER in shown[1]
     assert ctx.sessions.known(subject).image.tobytes() == as_seen(path).tobytes()  # type: ignore[union-attr]
 
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 CHEAP = 2.0  # seconds that a method may take without a click on its button
 ANOTHER = (
-    "The file holds another picture now than when the run was made. The predictions and live maps are of "
-    "this one; the true class, the loss and the maps of the run are of the one before."
+    "The file holds another picture now than when the run was made. Probabilities and live maps are of this "
+    "one; the classes, the loss and the maps of the run are of the one before."
 )
 
 OnProgress = Callable[[float], None]
@@ -76,18 +76,18 @@ def live_maps(
     title = _title(ctx, session.prob, target, view.contrast_class)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
     return [
-        _facts(ctx, session, subject.get("row"), target),
-        map_cards(session.image, cards, title, view.shared, view.threshold, saved),
+        facts(ctx.run, session.prob, subject.get("row"), ctx.temperature, asked=target),
+        _another(ctx, session, subject.get("row"))
+        + map_cards(session.image, cards, title, view.shared, view.threshold, saved),
         target,
         _reproduced(ctx, classifier, subject, shown),
     ]
 
 
-def _facts(ctx: Context, session: "ImageSession", row: int | None, target: int) -> Markup:
-    """As `facts`, and whether the file of a row holds another picture than the run has of it."""
-    shown = facts(ctx.run, session.prob, row, ctx.temperature, asked=target)
+def _another(ctx: Context, session: "ImageSession", row: int | None) -> Markup:
+    """Where the file of a row holds another picture than the run has of it: that it does."""
     same = row is None or shows(ctx.run, row, session.image)
-    return shown if same else panel("Another picture", warning(ANOTHER)) + shown
+    return NOTHING if same else panel("Another picture", warning(ANOTHER))
 
 
 async def first_maps(ctx: Context, view: InspectView, who: str) -> AsyncIterator[Markup]:
