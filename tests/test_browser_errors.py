@@ -180,6 +180,16 @@ def a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
     assert len(asked) == 2
 
 
+STATUSES = """async () => {
+  const chunk = document.querySelector('link[href*="/statustracker-"]').href;
+  const [Statuses] = Object.values(await import(chunk)).filter(found => found?.prototype?.resolve_args);
+  const statuses = new Statuses();
+  statuses.register(1, [2], [3, 4], 'full');
+  statuses.update({fn_index: 1, status: 'complete', stream_state: 'closed'});
+  return Object.keys(statuses.current).map(Number);
+}"""  # of the components that have a status after an event
+
+
 @pytest.mark.parametrize(
     "page", [(1280, False, "?group=slice:nothing&norm=x&low=a")], indirect=True, ids=["nonsense"]
 )
@@ -196,6 +206,7 @@ def test_clicks_all_count_in_their_order(page: "playwright.Page", events: Events
     clicks_count_in_their_order(page, events)
     events.wait()
     a_click_on_what_is_drawn_anew_counts_once(page)
+    assert page.evaluate(STATUSES) == [2], "inputs of an event, too: each is looked up at every further event"
 
 
 @pytest.mark.parametrize(

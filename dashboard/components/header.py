@@ -9,7 +9,7 @@ from explain.render import color_filters
 from explain.run.reader import RunData
 
 # what every page loads once
-SCRIPTS = "".join(script(name) for name in ("click_order.js", "header.js", "keyboard.js"))
+SCRIPTS = "".join(script(name) for name in ("click_order.js", "quiet_inputs.js", "header.js", "keyboard.js"))
 
 
 def list_header() -> Markup:
