@@ -197,11 +197,28 @@ def refuse_empty(words: Sequence[str]) -> None:
             raise UserError(f"The value of {option} is empty: give a value, or leave it out.")
 
 
+def _without_damaged_parts() -> int | None:
+    """What the command returns. Where it finds a part of a run damaged after it has opened the run, that is
+    said in one line, and the command begins again without the part."""
+    from explain.run.damaged_parts import is_damaged
+
+    said = set[Path]()
+    while True:
+        try:
+            return app(standalone_mode=False)
+        except UserError as error:
+            part = getattr(error, "path", None)
+            if part is None or part in said or not is_damaged(part):
+                raise
+            said.add(part)
+            typer.echo(f"vitrine: {error} Its images are left out.", err=True)
+
+
 def main() -> None:
     """Run the command line. A `UserError`, and what Typer refuses, is one line and exit code 2."""
     try:
         refuse_empty(sys.argv[1:])
-        sys.exit(app(standalone_mode=False))
+        sys.exit(_without_damaged_parts())
     except UserError as error:
         typer.echo(f"vitrine: {error}", err=True)
         sys.exit(2)

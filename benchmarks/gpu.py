@@ -219,9 +219,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=270, help="no measurement begins after them")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
+    on_gpu = chosen.device.startswith("cuda")
+    if on_gpu and not torch.cuda.is_available():
+        parser.error(f"--device {chosen.device}: PyTorch finds no GPU here; give --device cpu")
+    if not on_gpu:
+        print(f"No GPU is measured: {chosen.device} is. The JSON comes after each network.", flush=True)
     warnings.simplefilter("ignore")
     report = Report(chosen.device, time.monotonic() + chosen.seconds)
-    gpu = torch.cuda.get_device_name(chosen.device) if chosen.device.startswith("cuda") else ""
+    gpu = torch.cuda.get_device_name(chosen.device) if on_gpu else "no GPU"
     batches = [*map(int, chosen.batches.split(","))]
     with tempfile.TemporaryDirectory() as folder:
         for name in chosen.models.split(","):

@@ -17,6 +17,7 @@ from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
+from tests.command import run_command
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,6 +88,24 @@ def test_damage_that_is_met_at_a_click_is_said(column: str, small_run: RunData) 
     )
     with pytest.raises(UserError, match="damaged"):
         asked()
+    again = open_run(small_run.folder)  # without the part that is known by now
+    assert again.damaged == 1
+    assert again.table["id"].tolist() == opened.table["id"][opened.table["part"] != 0].tolist()
+
+
+@pytest.mark.parametrize(("column", "command"), [("thumbnail", "report"), ("prob", "analyze")])
+def test_a_command_goes_on_without_a_part_whose_damage_it_meets(
+    column: str, command: str, small_run: RunData, tmp_path: Path
+) -> None:
+    part = part_files(small_run.folder)[1]
+    flip(part, column)
+    done = run_command(command, small_run.folder, *(["--out", tmp_path / "r.html"] * (command == "report")))
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("vitrine: ")]
+    assert len(said) == 1
+    assert f"'{part}' is damaged" in said[0]
+    assert said[0].endswith("Its images are left out.")
+    assert "1 of 2 files of the run is damaged and left out" in " ".join(done.stdout.split())
 
 
 def test_a_run_of_damaged_parts_alone_is_one_line(small_run: RunData) -> None:

@@ -25,6 +25,7 @@ from explain.run.regions import HIDDEN
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
+from tests.command import launch, one_line
 from tests.markup import elements, runs_nothing
 
 NASTY = '<script>alert("x")</script>'
@@ -229,3 +230,25 @@ def test_the_band_of_a_cropped_original(small_run: RunData) -> None:
     assert rows.max() == pytest.approx(110 + high * 80, abs=1)
     with pytest.raises(UserError, match="--blur-eyes is for aligned faces"):
         eye_band(small_run)
+
+
+@pytest.mark.slow
+def test_originals_that_are_gone_or_other_pictures_are_counted(
+    small_run: RunData, pictures: Path, tmp_path: Path
+) -> None:
+    """And left out: the maps are of the pictures of before, which the overlays show."""
+    names = [str(name) for name in small_run.table["id"]]
+    (pictures / names[0]).unlink()
+    for name in names[1:4]:
+        Image.effect_noise((48, 40), 90).convert("RGB").save(pictures / name)
+    out = tmp_path / "out"
+    said = launch("export", small_run.folder, "--out", out, "--per-class", 8)
+    assert f"4 of 18 originals are left out: not to be read at '{pictures}', or another picture" in said
+    assert len([*out.rglob("originals/*/*")]) == 14
+    assert "originals are left out" not in launch(
+        "export", small_run.folder, "--out", tmp_path / "plain", "--per-class", 8, "--no-originals"
+    )
+    for command in ("export", "report"):
+        refused = one_line(command, small_run.folder, "--out", "s3://bucket/x.html")
+        assert "--out is a URL (s3://…): give a path of this machine" in refused
+    assert not Path("s3:").exists()

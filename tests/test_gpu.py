@@ -38,6 +38,17 @@ def test_a_run_is_that_of_the_processor(
         assert np.abs(maps[0] - maps[1]).max() <= near * np.abs(maps[0]).max()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_without_a_gpu_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["gpu.py", "--device", "cuda", "--out", str(tmp_path / "gpu.json")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "finds no GPU here; give --device cpu" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_benchmark_names_all_that_it_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "gpu.json"

@@ -278,6 +278,14 @@ def test_credentials_and_chains_are_refused_without_a_word_of_them(
     assert not (tmp_path / "run").exists()
 
 
+def test_of_a_table_the_row_is_said(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("image,label\ns3://faces/a.png,a\ns3://faces/b.png#hush,b\n")
+    said = one_line("run", "--model", "toy", "--data", table, "--out", tmp_path / "run")
+    assert f"Row 2 of '{table}': This s3:// URL has a part after" in said
+    assert "hush" not in said
+
+
 def test_a_container_of_azure_is_no_secret() -> None:
     must_be_plain("abfss://container@account.dfs.core.windows.net/faces")
     with pytest.raises(UserError):

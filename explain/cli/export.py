@@ -12,10 +12,11 @@ from explain.cli.findings import number_lines
 from explain.cli.options import AllowData, BlurEyes, Options, Run, from_commas, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import Decision
-from explain.formatting import counted
+from explain.formatting import be, counted
 
 if TYPE_CHECKING:
-    from explain.export.gallery import ExportOptions
+    from explain.export.gallery import Export, ExportOptions
+    from explain.export.number_gallery import NumberExport
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,20 @@ def export(
     with progress_bar("export") as on_progress:
         for fraction in made.steps():
             on_progress(fraction)
-    for line in filter(None, [made.run.unfinished, *lines]):
+    for line in filter(None, [made.run.unfinished, *lines, _without_original(made)]):
         say(line)
     say(f"{counted(made.images, 'image')}, {made.description}")
     say(f"archive    {out}" if out.suffix.lower() == ".zip" else f"page       {out / INDEX}")
+
+
+def _without_original(made: "Export | NumberExport") -> str:
+    """One line on originals that are left out; empty where there is none."""
+    if not (count := len(made.without_original)):
+        return ""
+    return (
+        f"{count} of {counted(made.images, 'original')} {be(count)} left out: not to be read at "
+        f"'{made.run.manifest.data_root}', or another picture now than when the run was made"
+    )
 
 
 @option_groups
@@ -122,15 +133,16 @@ def report(
     from explain.export.report import write_report
     from explain.run.reader import open_run
 
+    opened = open_run(run, decision.label)
     if (of_numbers := decision.numbers(run)) is not None:
         text = number_report(of_numbers, method, per_class, blur_eyes)
         lines = number_lines(of_numbers, decision)
-    elif open_run(run, decision.label).all_labels and not decision.positive:
+    elif opened.all_labels and not decision.positive:
         text, lines = decision.label_report(run, method, per_class, blur_eyes)
     else:
         findings = decision.findings(run)
         text, lines = make(findings, method, per_class, blur_eyes), format_binary(findings)
     write_report(text, out)
-    for line in lines:
+    for line in filter(None, [opened.unfinished, *lines]):
         say(line)
     say(f"report     {out}, {len(text.encode()) / 1e6:.1f} MB")

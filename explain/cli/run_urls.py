@@ -1,5 +1,6 @@
 """Run folders on the command line: a path, or a URL, whose copy on this machine a command then gets."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -10,6 +11,8 @@ import typer
 
 from models.data.location import is_url
 from models.errors import UserError
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:(?=/)")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ def with_runs(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def called(**given: Any) -> None:
+        for name, value in given.items():
+            _must_be_local(name, value)
         folders = {name: _opened(value) for name, value in given.items()}
         if folders == given:
             return command(**given)
@@ -46,6 +51,16 @@ def with_runs(command: Callable[..., None]) -> Callable[..., None]:
         return publish_all(warn)
 
     return called
+
+
+def _must_be_local(name: str, value: Any) -> None:
+    """Raises UserError for a URL where a path of this machine is meant, of which `Path` has dropped a slash:
+    the folder 's3:' would be made."""
+    if isinstance(value, Path) and (scheme := _SCHEME.match(str(value))) and not Path(scheme[0]).exists():
+        raise UserError(
+            f"--{name.replace('_', '-')} is a URL ({scheme[0]}//…): give a path of this machine, and copy it "
+            "from there."
+        )
 
 
 def warn(line: str) -> None:

@@ -31,7 +31,7 @@ from explain.export.trust import trust_values, write_trust
 from explain.formatting import TARGET_NAMES, counted, decimal, evidence
 from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
-from explain.run.images import network_view, original
+from explain.run.images import network_view, original_of_run
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 
@@ -75,6 +75,7 @@ class Export:
                 "data."
             )
         self.run, self.out, self.options = run, out, options
+        self.without_original = set[int]()  # rows
         self.methods = options.methods or run.manifest.request.methods[:1]
         if unknown := [m for m in self.methods if m not in run.manifest.request.methods]:
             raise UserError(
@@ -173,15 +174,22 @@ class Export:
                 files["maps"].append(f"{MAPS}/{which}.npy")
                 with atomic(out / files["maps"][-1]) as temporary, temporary.open("wb") as file:
                     np.save(file, raw)
-        whole = original(self.run, row) if self.options.originals else None
-        if whole is not None:
-            kind = "jpg" if Path(self.run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"
-            files["original"] = [f"{ORIGINALS}/{name}.{kind}"]
-            save_picture(
-                without_eyes(whole, self.run, whole=True) if self.options.blur_eyes else whole,
-                out / files["original"][0],
-            )
+        files["original"] = self._original(out, name, row)
         return files, tiles
+
+    def _original(self, out: Path, name: str, row: int) -> list[str]:
+        """The file of the original at full size, relative to `out`; none where it is not the run's picture
+        any more."""
+        if not self.options.originals:
+            return []
+        if (whole := original_of_run(self.run, row)) is None:
+            self.without_original.add(row)
+            return []
+        kind = "jpg" if Path(self.run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"
+        file = f"{ORIGINALS}/{name}.{kind}"
+        whole = without_eyes(whole, self.run, whole=True) if self.options.blur_eyes else whole
+        save_picture(whole, out / file)
+        return [file]
 
     def _caption(self, row: int, method: str, target: str, raw: np.ndarray) -> str:
         name = self.run.classes[int(self.run.table.at[row, target])]

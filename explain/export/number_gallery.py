@@ -42,7 +42,7 @@ from explain.export.templating import page
 from explain.export.trust import trust_values, write_trust
 from explain.formatting import counted
 from explain.render import signed, signed_overlay, signed_problem
-from explain.run.images import network_view, original
+from explain.run.images import network_view, original_of_run
 from explain.run.number_run import NOT_KEPT, NumbersRun
 from models.csv_files import plain, spreadsheet_safe
 from models.errors import UserError
@@ -121,6 +121,7 @@ class NumberExport:
 
     def __init__(self, run: NumbersRun, out: Path, options: ExportOptions = PLAIN):
         self.run, self.out, self.options = run, out, options
+        self.without_original = set[int]()  # rows
         self.methods = options.methods or run.manifest.request.methods[:1]
         if unknown := [m for m in self.methods if m not in run.manifest.request.methods]:
             raise UserError(
@@ -217,7 +218,9 @@ class NumberExport:
                 files["maps"].append(f"{MAPS}/{name}.{method}.npy")
                 with atomic(out / files["maps"][-1]) as temporary, temporary.open("wb") as file:
                     np.save(file, raw)
-        whole = original(run, row) if self.options.originals else None
+        whole = original_of_run(run, row) if self.options.originals else None
+        if whole is None and self.options.originals:
+            self.without_original.add(row)
         if whole is not None:
             kind = "jpg" if Path(run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"
             files["original"] = [f"{ORIGINALS}/{name}.{kind}"]

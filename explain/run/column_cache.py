@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cachetools import LRUCache
 
+from explain.run.damaged_parts import note_damage
 from explain.run.mirrors import restored
 from explain.run.parquet import Damaged
 
@@ -54,6 +55,7 @@ def _read(path: Path, names: Sequence[str], stamp: int) -> pa.Table:
         return _read_once(path, names, stamp)
     except Damaged:
         if not restored(path):
+            note_damage(path)
             raise
         _file.cache_clear()
         return _read_once(path, names, stamp)

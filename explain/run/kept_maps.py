@@ -14,6 +14,7 @@ import pyarrow as pa
 from cachetools import LRUCache
 
 from explain.run.column_cache import column
+from explain.run.damaged_parts import is_damaged
 from explain.run.format import OF_CLASS, Request, map_column, maps_of, part_files, unpack_maps
 from explain.run.parquet import Damaged, read
 from explain.run.run_data import stamp_of
@@ -44,8 +45,11 @@ class KeptMaps:
             for statistic in request.statistics
         ]
         for number, part in enumerate(part_files(folder)):
+            file = maps_of(part)
             try:
-                maps = read(maps_of(part), ["id", "class", *names]).to_pandas()
+                if is_damaged(file):
+                    raise Damaged(file, ValueError("a map that was read later"))
+                maps = read(file, ["id", "class", *names]).to_pandas()
             except Damaged as error:
                 logging.getLogger("vitrine").warning("%s", error)
                 lost += 1

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from explain.run.damaged_parts import note_damage
 from explain.run.mirrors import restored
 from models.atomic import atomic
 from models.errors import UserError
@@ -84,7 +85,11 @@ def read_part(
 
 def taken(path: Path, name: str, places: np.ndarray) -> pa.ChunkedArray:
     """A column of a small file, of which nothing is kept, at these places. Raises `Damaged`."""
-    values = read_part(path, [name])[0][name]
+    try:
+        values = read_part(path, [name])[0][name]
+    except Damaged:
+        note_damage(path)
+        raise
     whole = len(places) == len(values) and (np.diff(places) == 1).all()
     return values if whole else values.take(pa.array(places))
 

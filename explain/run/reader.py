@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from explain.run.damaged_parts import is_damaged
 from explain.run.format import (
     COLUMNS,
     OTHER,
@@ -83,6 +84,7 @@ def _read_all(
     """As `_read_parts`, as a DataFrame; of one class per image from one file, which is written where the
     folder lacks it."""
     of_one = not manifest.request.maps_apart and manifest.status == "complete"
+    of_one = of_one and not any(map(is_damaged, part_files(folder)))
     key = key_of(folder, wanted) if of_one else b""
     if of_one and (table := kept(folder, key, {*wanted, *WHERE} - later)) is not None:
         with suppress(Damaged):
@@ -110,6 +112,8 @@ def _read_parts(
     tables, damaged = [], list[Damaged]()
     for number, path in enumerate(part_files(folder)):
         try:
+            if is_damaged(path):
+                raise Damaged(path, ValueError("a column that was read later"))
             part, schema = read_part(path, wanted, later)
             _must_have_maps(schema, path, request)
             part = _fitting(part, path, request)

@@ -69,8 +69,11 @@ def _missing(given: Sequence[str], missing: Sequence[str]) -> list[str]:
 
 def _at_urls(table: Location, given: Sequence[str]) -> Located:
     """The files of URLs: they get names below the folder that all of them are in."""
-    for name in given:
-        must_be_plain(name)
+    for number, name in enumerate(given, 1):
+        try:
+            must_be_plain(name)
+        except UserError as error:  # which does not repeat what may be a secret
+            raise UserError(f"Row {number} of '{table}': {error}") from error
     places = [located(name) if is_url(name) else None for name in given]
     if all(isinstance(place, Path) for place in places):
         return locate(table, [str(place) for place in places])
