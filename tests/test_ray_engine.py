@@ -217,9 +217,11 @@ def test_errors_of_a_worker_are_one_line(opened: Opened, whole: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_a_wrong_address_is_said_at_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """'auto' is the cluster that was started last on this machine, which may have ended since."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vitrine-xai[cluster]'")
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    for address in (f"127.0.0.1:{free_port()}", f"ray://127.0.0.1:{free_port()}"):
+    monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: f"127.0.0.1:{free_port()}")
+    for address in (f"127.0.0.1:{free_port()}", f"ray://127.0.0.1:{free_port()}", "auto"):
         with pytest.raises(UserError, match=rf"^Ray at '{address}' does not answer \(.*refused\): see 'ray"):
             next(on_workers(Workers(address), opened)(None, [[0]]))  # type: ignore[arg-type]
 

@@ -256,10 +256,21 @@ def _connected(workers: Workers) -> Iterator[None]:
 
 
 def _require_listening(address: str) -> None:
-    """Raises OSError where nothing listens at 'host:port': Ray itself looks for it for two minutes."""
+    """Raises OSError where nothing listens at 'host:port': Ray itself looks for it for two minutes, and for
+    the cluster that 'auto' means, without an end."""
+    address = _last_started() if address == "auto" else address
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS).close()
+
+
+def _last_started() -> str:
+    """The cluster that was started last on this machine, as Ray has noted it; empty where it has not."""
+    with suppress(ImportError, OSError):  # of a version that keeps it elsewhere
+        from ray._private.utils import read_ray_address
+
+        return read_ray_address() or ""
+    return ""
 
 
 @contextmanager
