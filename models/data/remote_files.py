@@ -222,6 +222,7 @@ def open_system(url: str) -> Any:
     if protocol in ("s3", "s3a"):  # botocore's own are 5 attempts and 60 s each
         options["config_kwargs"] = {
             "connect_timeout": 10,
+            "read_timeout": 30,  # for each piece of an answer
             "retries": {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", 3))},
         }
     system = url_to_fs(url, **options)[0]
