@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ def test_a_photo_that_was_sent_again_stays(tmp_path: Path, monkeypatch: pytest.M
     from dashboard.server import upload_dir as private
 
     now, file = [1000.0], tmp_path / "photo"
+    monkeypatch.setattr(private, "_looked_at", deque())  # not after those of other tests, in another time
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "time", lambda: 0.0)  # turned back meanwhile
     file.touch()
