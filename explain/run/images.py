@@ -12,6 +12,7 @@ from explain.run.image_stats import HASH, perceptual_hash
 from explain.run.reader import RunData
 from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import is_inside
+from models.colors import as_rgb
 from models.data.kind import Places
 from models.data.reopen import places, reopen
 from models.errors import UserError
@@ -47,10 +48,11 @@ def known_places(run: RunData, row: int, label: str) -> Places:
 def network_view(run: RunData, row: int) -> Image.Image:
     """RGB: the image of a row as the network got it, from the original at the input's size; the run's
     thumbnail where the original is not here any more, or another picture has taken its place."""
-    whole = original_of_run(run, row)
-    if whole is None or not run.manifest.preprocessing:
+    picture = original(run, row)
+    if picture is None or not run.manifest.preprocessing:
         return run.thumbnail_image(row)
-    return Preprocessing.from_dict(run.manifest.preprocessing).shown(whole)
+    view = Preprocessing.from_dict(run.manifest.preprocessing).view(picture)
+    return as_rgb(view) if shows(run, row, view) else run.thumbnail_image(row)
 
 
 def original_of_run(run: RunData, row: int) -> Image.Image | None:
