@@ -11,7 +11,9 @@ from urllib.parse import quote
 import gradio as gr
 from pydantic import BaseModel
 
+from dashboard import light_events
 from dashboard.error_boundary import message_text, one_line
+from dashboard.server import light_checks as light_checks
 from dashboard.server import one_app as one_app
 from dashboard.server import signatures as signatures
 from dashboard.server.connections import limited
@@ -58,7 +60,17 @@ class Page(gr.Blocks):
     ) -> Any:
         if not explicit_call:
             only_uploads(inputs)
-        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+
+        async def rest(block_fn: Any, inputs: list[Any]) -> Any:
+            return await super(Page, self).preprocess_data(block_fn, inputs, state, explicit_call)
+
+        return await light_events.read(block_fn, inputs, state, rest)
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> Any:
+        async def rest(block_fn: Any, predictions: Any) -> Any:
+            return await super(Page, self).postprocess_data(block_fn, predictions, state)
+
+        return await light_events.written(block_fn, predictions, state, rest)
 
     async def process_api(
         self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any

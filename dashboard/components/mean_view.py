@@ -1,6 +1,8 @@
 """Mean maps: of each class, for wrong and for correct predictions, and their difference, over the mean image
 and all on one scale. The verdict on the maps stands above them."""
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from markupsafe import Markup
 
@@ -21,6 +23,7 @@ from explain.run.images import mean_picture
 
 FEWEST = 4  # images that are worth a mean
 A_PAGE = 6
+_TILES: WeakKeyDictionary[MeanMaps, dict[tuple[int, float, bool], Markup]] = WeakKeyDictionary()
 
 
 def _picture(findings: Findings, label: int, correct: bool) -> str:
@@ -34,14 +37,23 @@ def _picture(findings: Findings, label: int, correct: bool) -> str:
 
 def tiles(findings: Findings, means: MeanMaps, label: int, top: float, method: str) -> Markup:
     """Three tiles of a class: wrong, correct, difference; fewer where there is no such image. The difference
-    says where errors look instead: it is left out where the maps of `method` do not pass."""
+    says where errors look instead: it is left out where the maps of `method` do not pass. Drawn once of the
+    same means."""
+    with_difference = may_say_of(findings.run, method)
+    drawn, key = _TILES.setdefault(means, {}), (label, top, with_difference)
+    if key not in drawn:
+        drawn[key] = _drawn(findings, means, label, top, with_difference)
+    return drawn[key]
+
+
+def _drawn(findings: Findings, means: MeanMaps, label: int, top: float, with_difference: bool) -> Markup:
     made = []
     for correct, when in ((0, "wrong"), (1, "correct")):
         if n := int(means.count[label, correct]):
             caption = html("{} <small>{:,}</small>", when, n)
             shown = Shown(means.maps[label, correct], caption, f"mean map of {when} predictions")
             made.append(tile(_picture(findings, label, bool(correct)), shown, top, enlarge=8))
-    if means.count[label].all() and may_say_of(findings.run, method):
+    if with_difference and means.count[label].all():
         made.append(_difference(_picture(findings, label, True), means, label))
     return html('<div class="vt-means">{}</div>', join(made))
 

@@ -2,7 +2,9 @@
 the folder changes. No torch."""
 
 import logging
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,13 +67,22 @@ def stamp_of(run: RunData) -> Stamp:
 def stamp_of_folder(folder: Path) -> Stamp:
     """As `stamp_of`, of a run that is not opened."""
     found = []
-    for path in sorted((folder / FOLDER).glob("*/*")):
-        try:
-            stat = path.stat()
-        except OSError:  # deleted meanwhile
-            continue
-        found.append((str(path), stat.st_mtime_ns, stat.st_size))
-    return tuple(found)
+    for store in _entries(folder / FOLDER):
+        for file in _entries(store.path):
+            with suppress(OSError):  # deleted meanwhile
+                stat = os.stat(file.path)
+                found.append((file.path, stat.st_mtime_ns, stat.st_size))
+    return tuple(sorted(found))
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What a folder holds; nothing where there is none. A page asks a dozen times a click: `Path.glob` takes
+    five times as long."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
 
 
 def known(run: RunData) -> Known | None:

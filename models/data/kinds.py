@@ -1,10 +1,13 @@
 """The kinds of data sources that come with Vitrine. A further one is one entry of `KINDS`, at its place in
 the order. What reads each is imported when it is opened; no torch."""
 
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache, cached
 from PIL import Image
 
 from models.data.kind import DataKind, DataRequest, Places, ReopenRequest
@@ -19,6 +22,7 @@ TOON_FACES, TOON_STUDIOS, TOON_ATTRIBUTES = "toon_faces", "toon_studios", "toon_
 DRAWN = {TOON_FACES: "ToonFaces", TOON_STUDIOS: "ToonStudios", TOON_ATTRIBUTES: "ToonAttributes"}
 """Embedded set of drawn faces -> its class, in the package of its name."""
 TORCHVISION = "torchvision"
+KEPT = 32 * 2**20  # bytes of drawn pictures that were looked at last
 MOVED, VISIBLE = "parts that the expression moves", "places in which the label can be seen"
 """Regions of drawn faces."""
 
@@ -40,17 +44,31 @@ def _drawn_faces(name: str) -> "type[DrawnFaces[Face]]":
     return found
 
 
+@lru_cache(maxsize=8)
+def _drawn_split(name: str, split: str, seed: int) -> "DrawnFaces[Face]":
+    return _drawn_faces(name)(split, seed=seed)
+
+
+def _bytes_of(picture: Image.Image | None) -> int:
+    return 3 * picture.width * picture.height if picture is not None else 1
+
+
 def _face(request: ReopenRequest) -> "Face | None":
     """What is known about a face of such a set; None for ids of others."""
     kind, _, seed = request.root.partition(":")
     try:
-        source = _drawn_faces(kind)(request.item_id.split("/")[0], seed=int(seed))
+        source = _drawn_split(kind, request.item_id.split("/")[0], int(seed))
         index = int(Path(request.item_id).stem)
         return source.face(index) if source.items[index].id == request.item_id else None
     except (ValueError, IndexError):
         return None
 
 
+@cached(
+    LRUCache[object, Image.Image | None](KEPT, getsizeof=_bytes_of),
+    key=lambda request: (request.root, request.item_id),
+    lock=Lock(),
+)
 def _reopen_drawn(request: ReopenRequest) -> Image.Image | None:
     face = _face(request)
     return None if face is None else face.image
