@@ -25,11 +25,14 @@ def build(ctx: Context) -> gr.Blocks:
     selections: dict[str, tuple[Any, ...]] = {}
 
     def closed(request: gr.Request) -> None:
-        """The page was closed: cancel its work, forget its photos. The run may be closed by then, too."""
-        if ctx.ended:
-            return
-        ctx.cancellation.stop(str(request.session_hash))
-        ctx.forget(str(request.session_hash))
+        """The page was closed: cancel its work, forget its photos. The run may be closed by then, or is being
+        closed."""
+        try:
+            ctx.cancellation.stop(str(request.session_hash))
+            ctx.forget(str(request.session_hash))
+        except AttributeError:
+            if not ctx.ended:
+                raise
 
     ctx.on_load = lambda *event: loads.append(event)
     ctx.on_tab = lambda name, *event, **options: selections.__setitem__(name, (event, options))

@@ -18,12 +18,15 @@ Rest = Callable[[Any, Any], Awaitable[list[Any]]]
 
 async def read(block_fn: Any, inputs: Sequence[Any], state: Any, rest: Rest) -> list[Any]:
     """What the handler of the event `block_fn` gets for `inputs`, as the page sent them. `state`: what Gradio
-    knows of the page. What a component refuses is left to `rest`, which says why."""
+    knows of the page. Where a component refuses a value, all of them are left to `rest`, which says why."""
     blocks = block_fn.inputs
     usual = block_fn.preprocess and not block_fn.batch and not block_fn.component_prop_inputs
     if state is None or not usual or len(inputs) != len(blocks):
         return await rest(block_fn, inputs)
-    made = [_read(block, value, state) for block, value in zip(blocks, inputs, strict=True)]
+    try:
+        made = [_read(block, value, state) for block, value in zip(blocks, inputs, strict=True)]
+    except Exception:
+        return await rest(block_fn, inputs)
     return await _completed(made, "inputs", block_fn, inputs, rest)
 
 
@@ -60,10 +63,7 @@ def _read(block: Any, value: Any, state: Any) -> tuple[Any] | None:
         return (state[block._id],)
     if not isinstance(block, SIMPLE) or not _is_simple(value):
         return None
-    try:
-        return (state.get(block._id, block).preprocess(value),)
-    except Exception:
-        return None
+    return (state.get(block._id, block).preprocess(value),)
 
 
 def _written(block: Any, value: Any) -> tuple[Any] | None:

@@ -15,6 +15,7 @@ from dashboard import light_events
 from dashboard.error_boundary import message_text, one_line
 from dashboard.server import light_checks as light_checks
 from dashboard.server import one_app as one_app
+from dashboard.server import page_state as page_state
 from dashboard.server import signatures as signatures
 from dashboard.server.connections import limited
 from dashboard.server.event_queue import OrderedQueue

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
 
 FIRST_PORT, PORTS = 7860, 40
-SESSIONS = 400  # pages whose choices are remembered, the last ones, at half a megabyte each
+SESSIONS = 400  # pages whose choices are remembered, the last ones
 PATIENCE = 5.0  # seconds that the server has for its end
 SWEPT_EVERY = 60.0  # seconds
 ENDED_BY = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # those that this system has

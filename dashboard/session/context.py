@@ -251,9 +251,8 @@ class Context:
         for thread in (self._working, self._warming, self.measuring.thread):
             if thread is not None:
                 thread.join()
-        for held in (self.run, self):
-            vars(held).clear()
-        self.ended = True
+        run, self.__dict__ = self.run, {"ended": True}  # in one step: whoever meets the end can tell it
+        vars(run).clear()
 
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""
