@@ -70,7 +70,7 @@ def _head(scope: str, name: str) -> Markup:
 
 def _cell(run: RunData, view: View, i: int, j: int, part: float, value: float) -> Markup:
     """`part`: the fraction that sets the color; `value`: the number that is written, a dash for NaN."""
-    count, part = int(run.evaluation.confusion[i, j]), float(np.nan_to_num(part))
+    count, part = int(run.evaluation.confusion[i, j]), float(part) if part == part else 0.0
     chosen = view.label == i and (view.pred == j or (view.pred is None and i == j))
     return html(
         '<td><button class="vt-cell vt-{kind}{on}{strong}" style="--s:{strength:.3f}" title="{message}" '
