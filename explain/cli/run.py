@@ -2,7 +2,8 @@
 that `--help` answers at once."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -168,30 +169,33 @@ def compute_run(
     if not methods:
         methods, layer = defaults(matched.classifier.access, layer)
     try:
-        manifest = compute(
-            matched.classifier,
-            source,
-            out,
-            methods,
-            layer,
-            precision=options.precision,
-            batch_size=options.batch_size,
-            mapping=matched.mapping,
-            order=matched.order,
-            restart=options.restart,
-            command=typed(sys.argv[1:]),
-            progress=_progress_bar(),
-            say=say,
-            schedule=schedule,
-        )
+        with _progress_bar() as on_progress:
+            manifest = compute(
+                matched.classifier,
+                source,
+                out,
+                methods,
+                layer,
+                precision=options.precision,
+                batch_size=options.batch_size,
+                mapping=matched.mapping,
+                order=matched.order,
+                restart=options.restart,
+                command=typed(sys.argv[1:]),
+                progress=on_progress,
+                say=say,
+                schedule=schedule,
+            )
     except KeyboardInterrupt:
         say(f"\nStopped. Results so far are in {out}; run the same command to resume.")
         raise typer.Exit(130) from None
     return manifest.counts["ok"]
 
 
-def _progress_bar() -> Callable[["Progress"], None]:
-    """Images per second and the time left; a run that is resumed starts from where it was."""
+@contextmanager
+def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
+    """Images per second and the time left; a run that is resumed starts from where it was. What ends the run
+    is printed below the bar."""
     bars: list[tqdm] = []
 
     def show(now: "Progress") -> None:
@@ -206,4 +210,8 @@ def _progress_bar() -> Callable[["Progress"], None]:
         if now.done == now.total:
             bars[0].close()
 
-    return show
+    try:
+        yield show
+    finally:
+        for bar in bars:
+            bar.close()
