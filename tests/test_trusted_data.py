@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from explain.run.images import original
+from explain.run.images import how_to_read, original
 from explain.run.reader import RunData, open_run
 from explain.run.trusted_data import _known, allow, fingerprint
 from models.classifier import Classifier
@@ -69,6 +69,14 @@ def test_a_run_that_was_made_here_shows_its_pictures(small_run: RunData) -> None
     assert small_run.may_read_data
     assert (picture := original(small_run, 0)) is not None
     assert picture.size == (48, 40)
+
+
+def test_what_helps_where_no_picture_can_be_read(small_run: RunData) -> None:
+    assert how_to_read(small_run) == "put them back there."
+    bucket = named(small_run.folder, "s3://faces/2026")
+    assert "--allow-data" in how_to_read(bucket)
+    allow("s3://faces/2026", bucket.table["id"])
+    assert "credentials" in how_to_read(open_run(small_run.folder))
 
 
 @pytest.mark.slow

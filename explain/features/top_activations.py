@@ -18,6 +18,7 @@ from explain.features.depth import Step, block_outputs, depth, label_separabilit
 from explain.network.hooks import read_maps, watch
 from explain.network.summary import Layer, layers
 from explain.run.format import write_json
+from explain.run.images import how_to_read
 from explain.run.loading import load_batches
 from explain.run.parquet import Damaged, names_in, read, write
 from explain.run.reader import RunData
@@ -109,8 +110,8 @@ def top_activations(classifier: Classifier, run: RunData, most: int = MOST) -> I
         yield done / len(source)
     if not work.images:
         raise UserError(
-            f"None of the run's pictures can be read in '{run.manifest.data_root}': strongest images need "
-            "them (see --allow-data)."
+            f"Strongest images need the run's pictures, and none of them can be read in "
+            f"'{run.manifest.data_root}': {how_to_read(run)}"
         )
     work.write(run.folder)
 

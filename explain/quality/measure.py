@@ -28,6 +28,7 @@ from explain.quality.sample import targets
 from explain.quality.stepwise import Steps, at
 from explain.quality.store import RowStore, TrustStore
 from explain.run.answer import noise
+from explain.run.images import how_to_read
 from explain.run.reader import RunData
 from models.access import reaches
 from models.classifier import Classifier
@@ -78,8 +79,7 @@ class Measurement:
         if not maps and not self.store.parts:
             raise UserError(
                 f"None of the {len(self.rows):,} images can be read where the run found them, in "
-                f"'{self.run.manifest.data_root}': put them back there; of a run from another machine, allow "
-                "them with --allow-data."
+                f"'{self.run.manifest.data_root}': {how_to_read(self.run)}"
             )
         readable = [row for row in pending if row in maps]
         yield from self._measured(Scorer(model, self.store.settings.precision, self._at_once), readable, maps)

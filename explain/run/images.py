@@ -14,6 +14,7 @@ from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import is_inside
 from models.colors import as_rgb
 from models.data.kind import Places
+from models.data.location import is_url
 from models.data.reopen import places, reopen
 from models.errors import UserError
 from models.preprocessing import Preprocessing
@@ -34,6 +35,15 @@ def original(run: RunData, row: int) -> Image.Image | None:
         return reopen(root, name, exif, bits, trusted, white, request.alpha)
     except UserError:  # a data set that is another one by now
         return None
+
+
+def how_to_read(run: RunData) -> str:
+    """What helps where none of a run's originals can be read: for the end of a message."""
+    if not run.may_read_data:
+        return "the run was made on another machine: allow them with --allow-data."
+    if is_url(run.manifest.data_root):
+        return "check that it answers, that it still has them, and its credentials."
+    return "put them back there."
 
 
 def known_places(run: RunData, row: int, label: str) -> Places:
