@@ -97,7 +97,7 @@ def test_pictures_that_are_gone(tiny: Classifier, small_run: RunData, pictures: 
     for name in small_run.table["id"][5:]:
         (pictures / str(name)).unlink()
     (small_run.folder / ABOUT).unlink()
-    with pytest.raises(UserError, match="none of them can be read in .*: put them back there"):
+    with pytest.raises(UserError, match=r"none of them can be read in .*: put them back there"):
         list(top_activations(tiny, small_run))
     assert stored_counts(small_run) is None
 
