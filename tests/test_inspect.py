@@ -182,6 +182,26 @@ def test_of_small_sessions_a_number_is_kept(monkeypatch: pytest.MonkeyPatch) -> 
     assert [ctx.sessions.known({"row": row}) is not None for row in range(5)] == [False] * 2 + [True] * 3
 
 
+def test_only_the_last_sessions_are_weighed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard.session.image_sessions, "AT_ONCE", 3)
+    ctx, weighed = Context(open_run(TOON_RUN)), list[float]()
+    sizes = dict.fromkeys(range(8), 10.0)
+
+    def size(sessions: ImageSessions, session: object) -> float:
+        weighed.append(float(str(session)))
+        return sizes[int(str(session))]
+
+    monkeypatch.setattr(ImageSessions, "_size", size)
+    sessions = ImageSessions(ctx.classifier, ctx.subjects.picture, limit=100)
+    for row in range(7):
+        sessions.keep({"row": row}, row)  # type: ignore[arg-type]
+    weighed.clear()
+    sizes[6] = 65.0  # it grows after it was kept: the next one makes the room
+    sessions.keep({"row": 7}, 7)  # type: ignore[arg-type]
+    assert weighed == [5, 6, 7]
+    assert [row for row in range(8) if sessions.known({"row": row}) is not None] == [4, 5, 6, 7]
+
+
 def test_a_session_holds_what_it_counts(tiny: Classifier) -> None:
     """Pictures, the image as a tensor, probabilities, maps, the captured pass, and the network of a check."""
     photo = Image.new("RGB", (40, 40), "red")

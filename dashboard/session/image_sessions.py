@@ -21,6 +21,8 @@ together; the session that is used now is kept also where it alone has more."""
 MOST = 256
 """At most so many sessions are kept: those of a small network would fill the bytes with photos that nobody
 looks at any more."""
+AT_ONCE = 32
+"""Sessions that may be in use at a time, by as many visitors."""
 
 
 class ImageSessions:
@@ -36,6 +38,7 @@ class ImageSessions:
     ):
         self._classifier, self._photo, self._face, self._limit = classifier, photo, face, limit
         self._kept: LRUCache[tuple[tuple[str, Any], ...], ImageSession] = LRUCache(limit, self._size)
+        self._last: list[tuple[tuple[str, Any], ...]] = []
         self._of_network: tuple[Any, OfNetwork] | None = None
         self._lock = RLock()
 
@@ -59,12 +62,17 @@ class ImageSessions:
             return self._kept.get(_key(subject))
 
     def keep(self, subject: Subject, session: "ImageSession") -> "ImageSession":
-        """As the one that was used last. All are weighed again: they grow while they are used."""
+        """As the one that was used last. The last ones before it are weighed again: they grow while they are
+        used."""
+        mine = _key(subject)
         with self._lock:
-            others = [(key, other) for key, other in self._kept.items() if key != _key(subject)]
-            self._kept.clear()
-            for key, other in (*others, (_key(subject), session)):
-                self._kept[key] = other
+            self._kept.pop(mine, None)
+            self._last = [key for key in self._last if key != mine][1 - AT_ONCE :]
+            for key in self._last:
+                if (other := self._kept.pop(key, None)) is not None:
+                    self._kept[key] = other
+            self._last.append(mine)
+            self._kept[mine] = session
         return session
 
     def shared(self, classifier: "Classifier") -> "OfNetwork":
@@ -82,9 +90,9 @@ class ImageSessions:
                 del self._kept[key]
 
     def _size(self, session: "ImageSession") -> int:
+        """What a session counts, in bytes: at least the share that leaves `MOST` of them room."""
         from explain.quality.map_scores import held_bytes
 
-        """What a session counts, in bytes: at least the share that leaves `MOST` of them room."""
         return min(max(session.nbytes + held_bytes(session), self._limit // MOST), self._limit)
 
 
