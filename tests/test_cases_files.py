@@ -13,7 +13,7 @@ from models.classifier import Classifier
 from models.data.open import open_data
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
-from tests.test_cases import case, folder, same, small_net
+from tests.test_cases import FEW, case, folder, same, small_net
 
 pytestmark = pytest.mark.data
 
@@ -45,8 +45,9 @@ def usernet() -> Iterator[Callable[..., Classifier]]:
 def test_a_network_in_the_files_of_others(
     name: str, file: str, usernet: Callable[..., Classifier], tmp_path: Path
 ) -> None:
-    run(usernet(file), open_data(str(folder() / case(name)["data"])), tmp_path / "run", ["grad_cam"])
-    same(tmp_path / "run", name)
+    few = open_data(str(folder() / case(name)["data"]), limit=FEW)
+    run(usernet(file), few, tmp_path / "run", ["grad_cam"])
+    same(tmp_path / "run", name, images=FEW)
 
 
 @pytest.mark.slow
@@ -81,8 +82,8 @@ def test_the_network_follows_the_file(name: str, tmp_path: Path) -> None:
         tuple(entry["class_order"]),
         options=options,
     )
-    run(classifier, open_data(str(folder() / entry["data"])), tmp_path / "run", ["grad_cam"])
-    same(tmp_path / "run", name)
+    run(classifier, open_data(str(folder() / entry["data"]), limit=FEW), tmp_path / "run", ["grad_cam"])
+    same(tmp_path / "run", name, images=FEW)
     assert network_of(open_run(tmp_path / "run").manifest).channels == len(p["mean"])
 
 

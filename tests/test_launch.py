@@ -28,10 +28,11 @@ TOON = ["run", "--model", "fer_vgg:toon_faces"]
 @pytest.mark.slow
 @pytest.mark.usefixtures("drawn_once")
 def test_run_says_what_it_found_and_goes_on(tmp_path: Path) -> None:
-    message = launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
+    words = (*TOON, "--data", "toon_faces", "--limit", 16, "--out", tmp_path / "run")
+    message = launch(*words)
     for word in ("accuracy", "macro-F1", "worst", "images/s", "serve --run"):
         assert word in message
-    assert "accuracy" in launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
+    assert "accuracy" in launch(*words)
 
 
 @pytest.mark.slow
@@ -41,7 +42,7 @@ def test_a_strangers_folder(tmp_path: Path) -> None:
 
     for i, (name, expression) in enumerate((("Happy", "happiness"), ("SAD", "sadness"), ("angry", "anger"))):
         (tmp_path / "mine" / name).mkdir(parents=True)
-        for k in range(4):
+        for k in range(2):
             draw_face(expression, (9, i, k)).image.resize((300, 200)).save(
                 tmp_path / "mine" / name / f"bild {k} ä.JPG"
             )
@@ -49,12 +50,14 @@ def test_a_strangers_folder(tmp_path: Path) -> None:
     message = launch(
         *TOON, "--data", tmp_path / "mine", "--out", tmp_path / "run", "--methods", "grad_cam, eigen_cam"
     )
-    assert "12 images" in message
+    assert "6 images" in message
     assert "; the first is SAD/broken.jpg" in message
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a sample of the images is predicted, which takes seconds."""
+    monkeypatch.setattr("explain.cli.run.stop_where_wrong", None)
     (tmp_path / "dogs" / "dog").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(tmp_path / "dogs" / "dog" / "a.png")
     torch.save(ARCHITECTURES["fer_vgg"](8).state_dict(), tmp_path / "w.pth")
@@ -63,6 +66,7 @@ def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path) -> None:
     assert "no class for dog" in one_line(*TOON, "--data", tmp_path / "dogs", *out)
     assert "No model 'resnet5'" in one_line("run", "--model", "resnet5", "--data", "toon_faces", *out)
     assert "No method" in one_line(*TOON, "--data", "toon_faces", "--methods", "magic", *out)
+    assert "No precision" in one_line(*TOON, "--data", "toon_faces", "--precision", "fp15", *out)
     assert "do not fit resnet50" in one_line(
         "run", "--model", "resnet50", "--weights", tmp_path / "w.pth", "--data", "toon_faces", *out
     )
@@ -206,13 +210,13 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
     out = tmp_path / "colors.safetensors"
     message = launch(
         *("train", "--model", "small_conv", "--data", colors, "--out", out),
-        *("--epochs", 10, "--patience", 10, "--batch-size", 16),
+        *("--epochs", 4, "--patience", 4, "--batch-size", 16),
     )
     assert "128 images to train, 16 to choose, 16 to test" in message
     assert "accuracy 100.0 % (80.6 % to 100.0 %)" in message
     curves = out.with_suffix(".csv").read_text().splitlines()
     assert curves[0].startswith("step,epoch,")
-    assert len(curves) == 11
+    assert len(curves) == 5
     assert len(list(out.with_suffix(".charts").glob("*.png"))) > 4
     message = launch("run", "--model", out, "--data", colors, "--out", tmp_path / "run")
     assert "accuracy   100.0 %" in message
@@ -390,7 +394,7 @@ def test_filters_from_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_survey_from_the_command_line(demo: Path, tmp_path: Path) -> None:
-    message = launch("survey", demo, "--limit", 24).splitlines()
+    message = launch("survey", demo, "--limit", 8).splitlines()
     assert len(message) == 14
     assert message[0].split()[:2] == ["layer", "name"]
     assert (demo / "strongest.parquet").is_file()

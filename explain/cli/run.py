@@ -135,10 +135,13 @@ def run(
     from explain.analysis.binary_text import area_lines
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
+    from explain.run.engine import chosen_methods
 
     reopen = Reopen(network, data, columns, classes, class_names, preprocessing, limit)
     engine.schedule(reopen)  # what is missing is said first
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
+    methods, _ = _methods_and_layer(options, matched.classifier.access)
+    chosen_methods(matched.classifier, methods, options.precision)  # before the sample, which takes seconds
     stop_where_wrong(matched, source, out, options.restart, options.force)
     reopen = replace(reopen, classes=Path(matched.order) if matched.order else classes)
     answered = compute_run(matched, source, out, options, engine.schedule(reopen))
@@ -159,15 +162,12 @@ def compute_run(
     """Write the run folder `out`; returns how many images have an answer.
 
     Raises `typer.Exit` where a person stops it."""
-    from explain.methods.registry import defaults
     from explain.run.engine import run as compute
     from models.memory import reuse_memory
 
     reuse_memory()
     listen()
-    methods, layer = from_commas(options.methods), options.layer
-    if not methods:
-        methods, layer = defaults(matched.classifier.access, layer)
+    methods, layer = _methods_and_layer(options, matched.classifier.access)
     try:
         with _progress_bar() as on_progress:
             manifest = compute(
@@ -190,6 +190,14 @@ def compute_run(
         say(f"\nStopped. Results so far are in {out}; run the same command to resume.")
         raise typer.Exit(130) from None
     return manifest.counts["ok"]
+
+
+def _methods_and_layer(options: RunOptions, access: str) -> tuple[list[str], str | None]:
+    """As they were asked for; of no methods, the defaults of a network that allows so much."""
+    from explain.methods.registry import defaults
+
+    methods = from_commas(options.methods)
+    return (methods, options.layer) if methods else defaults(access, options.layer)
 
 
 @contextmanager

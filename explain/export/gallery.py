@@ -31,7 +31,7 @@ from explain.export.trust import trust_values, write_trust
 from explain.formatting import TARGET_NAMES, counted, decimal, evidence
 from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
-from explain.run.images import network_view, original_of_run
+from explain.run.images import pictures_of
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 
@@ -132,10 +132,6 @@ class Export:
         self._manifest(out, written | {out / name for name in (SHEET, TABLE, PREDICTIONS, INDEX)})
         yield 1.0
 
-    def _picture(self, row: int) -> Image.Image:
-        picture = network_view(self.run, row)
-        return without_eyes(picture, self.run) if self.options.blur_eyes else picture
-
     def _maps(self, row: int, result: str) -> Iterator[tuple[str, str, np.ndarray]]:
         """(method, target, raw map); of correct images for one target, the two are the same."""
         for method in self.methods:
@@ -149,7 +145,8 @@ class Export:
     ) -> tuple[dict[str, list[str]], list[Tile]]:
         """Everything of one image; the files by kind, relative to `out`, and what to write below each
         overlay; and what the sheet shows of it."""
-        picture = self._picture(row)
+        picture, whole = pictures_of(self.run, row)
+        picture = without_eyes(picture, self.run) if self.options.blur_eyes else picture
         tiles = [(_small(picture), "")] if on_sheet else []
         files: dict[str, list[str]] = {
             "original": [],
@@ -174,15 +171,15 @@ class Export:
                 files["maps"].append(f"{MAPS}/{which}.npy")
                 with atomic(out / files["maps"][-1]) as temporary, temporary.open("wb") as file:
                     np.save(file, raw)
-        files["original"] = self._original(out, name, row)
+        files["original"] = self._original(out, name, row, whole)
         return files, tiles
 
-    def _original(self, out: Path, name: str, row: int) -> list[str]:
-        """The file of the original at full size, relative to `out`; none where it is not the run's picture
-        any more."""
+    def _original(self, out: Path, name: str, row: int, whole: Image.Image | None) -> list[str]:
+        """The file of the original at full size (`whole`), relative to `out`; none where it is not the run's
+        picture any more."""
         if not self.options.originals:
             return []
-        if (whole := original_of_run(self.run, row)) is None:
+        if whole is None:
             self.without_original.add(row)
             return []
         kind = "jpg" if Path(self.run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"

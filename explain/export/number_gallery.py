@@ -42,7 +42,7 @@ from explain.export.templating import page
 from explain.export.trust import trust_values, write_trust
 from explain.formatting import counted
 from explain.render import signed, signed_overlay, signed_problem
-from explain.run.images import network_view, original_of_run
+from explain.run.images import network_view, pictures_of
 from explain.run.number_run import NOT_KEPT, NumbersRun
 from models.csv_files import plain, spreadsheet_safe
 from models.errors import UserError
@@ -203,7 +203,9 @@ class NumberExport:
     def _image(self, out: Path, name: str, row: int, output: int) -> dict[str, list[str]]:
         """Everything of one image; the files by kind, relative to `out`, and what to write below each
         overlay."""
-        run, blur, picture = self.run, self.options.blur_eyes, self._picture(row)
+        run, blur = self.run, self.options.blur_eyes
+        picture, whole = pictures_of(run, row)
+        picture = without_eyes(picture, run) if blur else picture
         plain_file = f"{OVERLAYS}/{name}.image.png"
         files = {"original": [], "overlays": [plain_file], "maps": [], "captions": ["input of the network"]}
         save_picture(picture, out / plain_file)
@@ -218,10 +220,9 @@ class NumberExport:
                 files["maps"].append(f"{MAPS}/{name}.{method}.npy")
                 with atomic(out / files["maps"][-1]) as temporary, temporary.open("wb") as file:
                     np.save(file, raw)
-        whole = original_of_run(run, row) if self.options.originals else None
-        if whole is None and self.options.originals:
+        if self.options.originals and whole is None:
             self.without_original.add(row)
-        if whole is not None:
+        if self.options.originals and whole is not None:
             kind = "jpg" if Path(run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"
             files["original"] = [f"{ORIGINALS}/{name}.{kind}"]
             save_picture(without_eyes(whole, run, True) if blur else whole, out / files["original"][0])

@@ -80,8 +80,7 @@ def plan(
 ) -> Request:
     """The request of a run, checked before any work: methods, layer, that a gradient reaches it, and the
     shape of its maps. Raises UserError."""
-    chosen = _methods(classifier, methods)
-    _require_precision(precision)
+    chosen = chosen_methods(classifier, methods, precision)
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
     layer = _layer(classifier, layer, example)
     passes = Passes(classifier.model, example, precision)
@@ -112,16 +111,13 @@ def plan(
     )
 
 
-def _require_precision(precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
-
-
-def _methods(classifier: Classifier, methods: Sequence[str]) -> tuple[str, ...]:
-    """Each once. Raises UserError for none, and for what is no method of runs."""
+def chosen_methods(classifier: Classifier, methods: Sequence[str], precision: str) -> tuple[str, ...]:
+    """Each once. Raises UserError for none, for what is no method of runs, and for an unknown precision."""
     access = classifier.access
     if not methods:
         raise UserError(f"No method given: choose from {', '.join(registry.methods_in_runs(access))}.")
+    if precision not in PRECISIONS:
+        raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
     return tuple(dict.fromkeys(registry.method_in_runs(m, access).name for m in methods))
 
 

@@ -55,26 +55,20 @@ def known_places(run: RunData, row: int, label: str) -> Places:
     return places(root, str(run.table.at[row, "id"]), label, not is_inside(run.folder, root))
 
 
+def pictures_of(run: RunData, row: int) -> tuple[Image.Image, Image.Image | None]:
+    """`network_view` of a row, and the original at full size; None where it is not here any more, or another
+    picture has taken its place. Read once for both."""
+    picture = original(run, row)
+    if picture is None or not run.manifest.preprocessing:
+        return run.thumbnail_image(row), picture
+    view = Preprocessing.from_dict(run.manifest.preprocessing).view(picture)
+    return (as_rgb(view), picture) if shows(run, row, view) else (run.thumbnail_image(row), None)
+
+
 def network_view(run: RunData, row: int) -> Image.Image:
     """RGB: the image of a row as the network got it, from the original at the input's size; the run's
     thumbnail where the original is not here any more, or another picture has taken its place."""
-    picture = original(run, row)
-    if picture is None or not run.manifest.preprocessing:
-        return run.thumbnail_image(row)
-    view = Preprocessing.from_dict(run.manifest.preprocessing).view(picture)
-    return as_rgb(view) if shows(run, row, view) else run.thumbnail_image(row)
-
-
-def original_of_run(run: RunData, row: int) -> Image.Image | None:
-    """As `original`; None, too, where another picture has taken its place."""
-    picture = original(run, row)
-    if picture is None or not run.manifest.preprocessing:
-        return picture
-    return (
-        picture
-        if shows(run, row, Preprocessing.from_dict(run.manifest.preprocessing).view(picture))
-        else None
-    )
+    return pictures_of(run, row)[0]
 
 
 def shows(run: RunData, row: int, view: Image.Image) -> bool:
