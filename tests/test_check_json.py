@@ -8,8 +8,12 @@ from scipy.stats import binomtest
 
 from explain.analysis.verdict import format_text
 from explain.cli.check_json import preflight_answer
+from explain.run.preflight import DOUBT, preflight
+from explain.run.sample import Sample
+from models.data.folder import FolderSource
+from models.sources.module import from_module
 from tests.command import run_command
-from tests.test_preflight import ByColor, looked
+from tests.test_preflight import CLASSES, UNIT, ByColor, looked
 
 CHECK = ("check", "--model", "tiny_conv:toon_studios", "--data", "toon_studios")
 
@@ -68,3 +72,31 @@ def test_json_of_a_refusal_is_one_line_with_what_is_known(pictures: Path) -> Non
     )
     assert len(answer["outputs"]) > 3
     assert json.loads(run_command(*CHECK[:-1], "nowhere", "--json").stdout)["error"].startswith("No ")
+
+
+@pytest.mark.parametrize("mistakes", [0, 15, 16])
+def test_before_a_run_images_are_read_otherwise_only_where_that_may_decide(
+    mistakes: int, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a reading with all of them right is not better beyond doubt, by its binomial p and as many
+    comparisons as `check` makes."""
+    read, source = list[object](), FolderSource(pictures)
+    source.items = [item for item in source.items for _ in range(2)]  # 36 images
+    right = Sample.right
+    monkeypatch.setattr(Sample, "right", lambda self, *given: (read.append(given), right(self, *given))[1])
+    net = ByColor() if mistakes == 0 else ByColor((0, 1, 2))
+    classifier = from_module(net.eval(), CLASSES, UNIT, "net")
+    outputs = [CLASSES.index(c) for c in source.classes]
+    items = source.items[:]
+    if mistakes:  # of blue and red, which this network exchanges: none, or some, of green
+        wrong = [item for item in items if item.label != "green"][:mistakes]
+        source.items = [*wrong, *[item for item in items if item.label == "green"]]
+    every = preflight(classifier, source, outputs)
+    assert int((~every.used.right).sum()) == mistakes
+    assert read
+    read.clear()
+    found = preflight(classifier, source, outputs, decisive=True)
+    p = binomtest(mistakes, mistakes, alternative="greater").pvalue if mistakes else 1.0
+    assert bool(read) == (p * every.comparisons < DOUBT) == (mistakes == 16)
+    assert (found.better is None) == (every.better is None) == (mistakes < 16)
+    assert found.evaluation.accuracy == every.evaluation.accuracy

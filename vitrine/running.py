@@ -159,7 +159,8 @@ def _require_right_reading(matched: Matched, force: bool) -> None:
     of_data = matched.classifier, matched.source
     outputs = match(*of_data, matched.mapping, matched.order).outputs
     with suppress(NoAnswers):  # the run counts them all
-        require_right_reading(preflight(*of_data, outputs, order=matched.order), force, print)
+        found = preflight(*of_data, outputs, order=matched.order, decisive=True)
+        require_right_reading(found, force, print)
 
 
 def _with_commas(names: str | Sequence[str]) -> str:

@@ -93,7 +93,7 @@ def stop_where_wrong(matched: "Matched", source: "ImageSource", out: Path, again
     if not again and (out / REQUEST).is_file():
         return
     try:
-        found = looked_at(matched, source)
+        found = looked_at(matched, source, decisive=True)
     except NoAnswers as error:  # the run counts them all
         say(f"sample     {error}")
     else:

@@ -55,13 +55,13 @@ def json_answer(
     return answer, None
 
 
-def looked_at(matched: "Matched", source: "ImageSource") -> "Preflight":
-    """The preflight of a network whose classes are matched."""
+def looked_at(matched: "Matched", source: "ImageSource", decisive: bool = False) -> "Preflight":
+    """The preflight of a network whose classes are matched; `decisive` as there."""
     from explain.run.engine import match
     from explain.run.preflight import preflight
 
     outputs = match(matched.classifier, source, matched.mapping, matched.order).outputs
-    return preflight(matched.classifier, source, outputs, order=matched.order)
+    return preflight(matched.classifier, source, outputs, order=matched.order, decisive=decisive)
 
 
 def written_order(found: "Preflight", path: Path) -> str:

@@ -23,6 +23,7 @@ from explain.run.sample import (
     batches,
     in_order,
     numbered_sets,
+    p_of_more,
     spread_over_classes,
 )
 from models.chance import LEVEL, p_of_chance
@@ -139,12 +140,14 @@ def preflight(
     outputs: Sequence[int],
     seconds: float | None = None,
     order: str = "",
+    decisive: bool = False,
 ) -> Preflight:
     """Predict a sample of `source`, spread over its classes, and read it in other ways, for about `seconds`
     (default: `SECONDS`, or `FRACTION` of the time of all images).
 
     `outputs`: for each class of the source, the network's output (-1: none). `order`: how classes were
-    matched, one of `ORDERS` or ''. Nothing is written. Raises `NoAnswers`."""
+    matched, one of `ORDERS` or ''. `decisive`: only what is better beyond doubt counts, so that nothing is
+    read in other ways where that cannot be. Nothing is written. Raises `NoAnswers`."""
     sample = Sample(classifier, source, dict(zip(source.classes, outputs, strict=True)), READ)
     rows, clock = spread_over_classes(source, MOST), _Clock(len(source), seconds)
     for batch in batches(rows):
@@ -157,7 +160,7 @@ def preflight(
             f"None of the {counted(sample.unread, 'image')} tried has an answer: {sample.reason}."
         )
     found, others = _as_read_now(classifier, sample, order)
-    return _Search(sample, clock, found, others, len(rows)).found()
+    return _Search(sample, clock, found, others, len(rows)).found(decisive)
 
 
 def _as_read_now(classifier: Classifier, sample: Sample, order: str) -> tuple[Preflight, list[Trial]]:
@@ -239,7 +242,13 @@ class _Search:
         self._others = {trial.changes: trial.right for trial in others}
         self._trials = [replace(trial, right=trial.right[:READ]) for trial in others]
 
-    def found(self) -> Preflight:
+    def found(self, decisive: bool) -> Preflight:
+        wrong = int((~self._found.used.right).sum())
+        if (
+            decisive and 0.5**wrong * self._found.comparisons >= DOUBT
+        ):  # p of a reading with all of them right
+            self._compare()
+            return self._found
         self._try(self._singles)
         for _ in range(ROUNDS):
             before = self._found.better
@@ -330,22 +339,13 @@ class _Search:
         found, than = self._found, [self._found.used]
         compared = list[Trial]()
         for trial in sorted(self._trials, key=lambda t: len(t.changes)):  # the simple ones first
-            p = max(_p(trial, other) for other in than if other.changes < trial.changes)
+            p = max(p_of_more(trial.right, other.right) for other in than if other.changes < trial.changes)
             compared.append(replace(trial, p=min(1.0, p * found.comparisons)))
             than += [compared[-1]] if found.is_sure(compared[-1]) else []
         self._trials = compared
         # the simplest of those that are as good; an order of the outputs fits much that has another cause
         tried = sorted(self._trials, key=lambda t: (-found.gain(t), t.name == PERMUTED, len(t.changes)))
         self._found = replace(found, tried=tuple(tried))
-
-
-def _p(trial: Trial, other: Trial) -> float:
-    """Exact one-sided McNemar test on the images of both (Q. McNemar, Psychometrika 12, 1947)."""
-    from scipy.stats import binomtest
-
-    one, two = (t.right[: min(len(trial.right), len(other.right))] for t in (trial, other))
-    won, lost = int((one & ~two).sum()), int((two & ~one).sum())
-    return float(binomtest(won, won + lost, alternative="greater").pvalue) if won + lost else 1.0
 
 
 def _other_outputs(classifier: Classifier, sample: Sample, order: str, pred: np.ndarray) -> list[Trial]:

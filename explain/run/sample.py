@@ -201,6 +201,16 @@ class Sample:
         )
 
 
+def p_of_more(one: np.ndarray, two: np.ndarray) -> float:
+    """p of as many more right images by chance: exact one-sided McNemar test (Q. McNemar, Psychometrika 12,
+    1947) on the images of both, (n,) and (m,) bool."""
+    from scipy.stats import binomtest
+
+    size = min(len(one), len(two))
+    won, lost = int((one[:size] & ~two[:size]).sum()), int((two[:size] & ~one[:size]).sum())
+    return float(binomtest(won, won + lost, alternative="greater").pvalue) if won + lost else 1.0
+
+
 def in_order(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Whether the labels that an image has come before all that it has not, (m,) bool; `scores` (m, K),
     `truth` (m, K) bool. Unlike answers at a threshold, this does not change where a reading moves all scores
