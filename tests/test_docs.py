@@ -8,6 +8,7 @@ import runpy
 import shlex
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ def follow(page: Path, folder: Path) -> None:
         if options[0] == "serve":
             continue
         if not shown:
-            fewer = [FEWER.get(before, word) for before, word in zip(options, options[1:], strict=False)]
+            fewer = [FEWER.get(before, word) for before, word in pairwise(options)]
             options = [options[0], *fewer, *ADDED.get(options[0], ())]
         message = launched(folder, *options) if name == "launch.py" else script_run(folder, name, *options)
         printed = {shape(line) for line in message.splitlines()}

@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 from timm.layers import BatchNormAct2d, LayerNorm2d
-from timm.models import byobnet
+from timm.models import byobnet, hrnet
 from torch import nn
 
 from explain.methods.fullgrad import full_gradients
@@ -21,8 +21,8 @@ from models.errors import UserError
 from tests.maps import ATTENTION, maps_for
 from tests.weights import shortened
 
-FEW = {"samples": 10, "count": 4, "steps": 2, "window": 0.4, "stride": 1.0, "top": 6}
-NOISY = {"smooth_grad": {"samples": 3}, "gradient_shap": {"samples": 4}}
+FEW = {"samples": 10, "count": 4, "steps": 2, "window": 0.5, "stride": 1.0, "top": 3}
+NOISY = {"smooth_grad": {"samples": 2}, "gradient_shap": {"samples": 2}}
 WITH_RELU = """resnet18 regnetx_002 densenet121 ghostnet_050 hrnet_w18_small dla46_c repvgg_a0 mobileone_s0
 mobilenetv3_small_050 rexnet_100 mobilenetv4_conv_small lcnet_050 fastvit_t8 efficientvit_b0"""
 WITHOUT = """efficientnet_b0 convnext_atto mambaout_femto edgenext_xx_small poolformer_s12 inception_next_atto
@@ -51,9 +51,12 @@ SMALLER: dict[str, dict[str, Any]] = {  # the same parts, fewer of them: what is
     "convnext_atto": {"depths": (1, 1, 2, 1)},
     "mambaout_femto": {"depths": (1, 1, 2, 1)},
     "inception_next_atto": {"depths": (1, 1, 2, 1)},
+    "regnetx_002": {"depth": 7},
 }
 STAGES = ("mobileone_s0", "repvgg_a0")
 """Networks that timm builds by a table of stages, of which each keeps two blocks."""
+BRANCHES = ("hrnet_w18_small",)
+"""By a table of stages of parallel branches, of which each keeps one block."""
 WITH_ATTENTION = {"vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"}
 """Of all patches to all patches; others have none, or in windows, at several resolutions, or of channels."""
 OF_RELUS = {"guided_backprop", "deconvolution", "guided_grad_cam"}
@@ -73,9 +76,12 @@ def build(name: str, side: int, whole: bool = False) -> tuple[nn.Module, torch.T
             known = byobnet.model_cfgs
             stages = [_shorter(stage) for stage in known[name].blocks]
             patch.setitem(known, name, replace(known[name], blocks=stages))
+        for stage in hrnet.cfg_cls[name].values() if name in BRANCHES else ():
+            if isinstance(stage, dict):
+                patch.setitem(stage, "num_blocks", (1,) * len(stage["num_blocks"]))
         model = timm.create_model(name, num_classes=7, **size, **SMALLER.get(name, {})).eval()
     if not whole:
-        shortened(model)
+        shortened(model, 2 if name in BRANCHES else 1)  # its strides are blocks of the same layers
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, 0, 0.3), nn.init.normal_(module.bias, 0, 0.3)
