@@ -31,10 +31,10 @@ def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest)
     except pytest.skip.Exception:
         model = spec(network).build(None)
     model.eval()
-    x = torch.randn(3, 3, 128, 128)
+    x = torch.randn(2, 3, 96, 96)
     name = default_layer(model, x)
     captured = capture(model, x, name)
-    for target in (captured.logits.argmax(1), torch.tensor([7, 281, 999])):
+    for target in (captured.logits.argmax(1), torch.tensor([7, 999])):
         ours = maps_of_pass(captured, PEERS, target)
         peers = raw_references(PEERS, model, model.get_submodule(name), x, target.tolist())
         for method, theirs in peers.items():

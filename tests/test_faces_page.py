@@ -1,6 +1,8 @@
 """Faces of an uploaded photo: the Inspect tab, the other tabs, endpoints, and what is kept."""
 
+import io
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ from tests.test_faces import cascade, montage
 ME = gr.Request(session_hash="me")
 
 
+@cache
+def _photo() -> bytes:
+    """A montage of two faces as a PNG file."""
+    montage().save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
 class Page:
     """The handlers of the Inspect tab, called as the page does."""
 
@@ -38,7 +47,7 @@ class Page:
         """The subject of a montage of two faces."""
         folder = Path(get_upload_folder())
         folder.mkdir(parents=True, exist_ok=True)
-        montage().save(folder / "photo.png")
+        (folder / "photo.png").write_bytes(_photo())
         return self.tab._picker.uploaded(ME, str(folder / "photo.png"))
 
     def click(self, subject: dict[str, Any], value: str) -> list[Any]:

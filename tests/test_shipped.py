@@ -62,9 +62,9 @@ def test_recipes_of_earlier_versions_are_read_with_current_keys(tmp_path: Path) 
 @pytest.mark.data
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name.partition(":")[2] in FACES])
 def test_accuracy_on_faces_is_what_the_card_says(name: str, ferplus: Path) -> None:
-    """By predictions of all test faces that were kept as digits; every twelfth face is predicted again.
+    """By predictions of all test faces that were kept as digits; every 24th face is predicted again.
 
-    In bfloat16, which takes a third of the time: a few of these 300 may be called otherwise.
+    In bfloat16, which takes a third of the time: one of these 150 may be called otherwise.
     """
     classifier = registry.load(name)
     options, count = FACES[name.partition(":")[2]]
@@ -75,10 +75,10 @@ def test_accuracy_on_faces_is_what_the_card_says(name: str, ferplus: Path) -> No
     assert len(kept) == len(source) == claimed["images"] == count
     accuracy = sum(a == b for a, b in zip(kept, truth, strict=True)) / count
     assert accuracy == pytest.approx(claimed["accuracy"], abs=2e-3)
-    few, again = range(0, count, 12), list[int]()
+    few, again = range(0, count, 24), list[int]()
     faces = Subset(PixelDataset(source, fed, classifier.classes), few)
     network = fused_copy(classifier.model, torch.zeros(1, 3, *fed.size), (), "bf16")
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for x, _ in DataLoader(faces, 64):
             again += network(fed.normalize(x)).argmax(1).tolist()
-    assert sum(kept[face] != found for face, found in zip(few, again, strict=True)) <= 3
+    assert sum(kept[face] != found for face, found in zip(few, again, strict=True)) <= 1

@@ -9,13 +9,14 @@ from torch import nn
 
 from models.checkpoints import aligned, head_key
 from models.parameter_sets import State, reading
+from models.sources.unfilled import unfilled
 
 MOST, SECONDS = 40, 8.0
 
 
 def nearest(name: str, family: Sequence[str], build: Callable[[str], nn.Module], state: State) -> str:
     """'Its keys and shapes fit resnet34: use --model resnet34.', or empty text. `family`: names that `build`
-    takes; the most similar ones are built, without memory for their parameters."""
+    takes; the most similar ones are built, without memory and initial values for their parameters."""
     end = time.monotonic() + SECONDS
     similar = sorted(family, key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
     fitting: list[str] = []
@@ -34,7 +35,7 @@ def nearest(name: str, family: Sequence[str], build: Callable[[str], nn.Module],
 def _fits(name: str, build: Callable[[str], nn.Module], state: State) -> bool:
     """Keys and shapes, but for the number of outputs."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), unfilled(()):
             model = build(name)
         own, head = model.state_dict(), head_key(model).removesuffix("weight")
         with reading():
