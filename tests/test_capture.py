@@ -224,7 +224,7 @@ def test_default_layer(tiny: Classifier, x: torch.Tensor) -> None:
     [
         ("mobilenet_v2", "features", (1280, 4, 4)),
         ("resnet50", "layer4", (2048, 4, 4)),
-        ("vgg16", "features.29", (512, 14, 14)),
+        ("vgg11", "features.19", (512, 14, 14)),
         ("alexnet", "features.11", (256, 13, 13)),
         ("timm:mobilenetv1_100", None, (1024, 4, 4)),
         ("fer_vgg", "features.37", (128, 8, 8)),
@@ -239,7 +239,7 @@ def test_default_layer_of_real_networks(name: str, layer: str | None, shape: tup
     from models.registry import spec
 
     entry = spec(name)
-    pooled = name in ("vgg16", "alexnet")  # to a size that smaller images do not exceed
+    pooled = name in ("vgg11", "alexnet")  # to a size that smaller images do not exceed
     side = entry.preprocessing.size[0] if pooled or name.startswith("fer") else 112
     model, example = entry.build(None), torch.zeros(1, 3, side, side)
     chosen = default_layer(model, example)

@@ -49,6 +49,11 @@ def cascade() -> Any:
 _cascade = lbp._cascade
 
 
+@pytest.fixture
+def searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lbp, "_cascade", cascade)
+
+
 def montage() -> Image.Image:
     """Hopper's face is the larger one."""
     both = Image.new("RGB", (1024, 600))
@@ -99,6 +104,7 @@ def test_square_around_a_box(box: FaceBox, margin: float, region: tuple[int, int
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("searched_once")
 def test_one_face_is_found_where_it_is() -> None:
     [box] = find_faces(astronaut())
     x, y = box.center
@@ -114,6 +120,7 @@ def test_one_face_is_found_where_it_is() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("searched_once")
 def test_two_faces_are_numbered_from_the_largest() -> None:
     both = montage()
     crops = [crop_face(both, FaceRequest(which)) for which in ("auto", "1", "2")]
@@ -144,6 +151,7 @@ def test_no_face_no_crop(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("searched_once")
 def test_a_face_that_fills_its_picture_is_used_whole() -> None:
     region = crop_face(astronaut(), FaceRequest()).region
     tight = astronaut().crop(region)
@@ -177,6 +185,7 @@ def test_a_turned_photo_gives_the_same_crop(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("searched_once")
 def test_alpha_sixteen_bits_and_grey(tmp_path: Path) -> None:
     expected = crop_face(astronaut().convert("L").convert("RGB"), FaceRequest())
     deep = np.asarray(astronaut().convert("L"), np.uint16) * 257
@@ -191,6 +200,7 @@ def test_alpha_sixteen_bits_and_grey(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("searched_once")
 def test_the_box_of_an_enlarged_photo_is_enlarged() -> None:
     """What is searched is of one size, so a photo of a phone costs no more."""
     [small] = find_faces(astronaut())

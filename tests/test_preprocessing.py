@@ -221,7 +221,7 @@ def alive(model: torch.nn.Module) -> None:
             module.momentum = 1.0
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         if getattr(model, "AuxLogits", None) is not None:  # takes no image so small, and is not looked at
-            patch.setattr(model, "AuxLogits", None), patch.setattr(model, "aux_logits", False)
+            patch.setitem(model._modules, "AuxLogits", None), patch.setattr(model, "aux_logits", False)
         model.train()(torch.randn(2, 3, 96, 96))
     model.eval()
 

@@ -187,7 +187,12 @@ def test_features_are_computed_once(parts: Parts, tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 def test_features_leave_the_base_alone_and_learn(parts: Parts, tmp_path: Path) -> None:
     out = tmp_path / "a.safetensors"
-    train(parts, out, Recipe(recipe="features", head_epochs=8, patience=8, batch_size=6, learning_rate=1e-2), BASE)
+    train(
+        parts,
+        out,
+        Recipe(recipe="features", head_epochs=8, patience=8, batch_size=6, learning_rate=1e-2),
+        BASE,
+    )
     assert float(curves(out)[-1]["val_accuracy"]) > 0.9  # three colors
     base, made = load(BASE).model.state_dict(), load("", out).model.state_dict()
     assert all(torch.equal(base[k], made[k]) for k in base if not k.startswith("head."))
