@@ -373,6 +373,7 @@ def test_filters_are_drawn_in_their_colors() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("charts_not_drawn")
 def test_a_training_keeps_how_it_was_fed(pictures: Path, tmp_path: Path) -> None:
     """The accuracy of a reopened checkpoint, by a run over the same images, is the one that was measured."""
     fed = Preprocessing((32, 32), None, (0.5,) * 3, (0.5,) * 3)

@@ -343,6 +343,7 @@ def test_the_file_of_a_network_by_name(pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("charts_not_drawn")
 def test_it_is_trained_and_opened_again(
     code: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

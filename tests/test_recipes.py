@@ -54,6 +54,15 @@ def parts(pictures: Path) -> Parts:
     return Parts(source, source, source)
 
 
+@pytest.fixture
+def few(pictures: Path) -> Parts:
+    """Two pictures of each class, for large networks."""
+    for path in pictures.rglob("[2-5].png"):
+        path.unlink()
+    source = FolderSource(pictures)
+    return Parts(source, source, source)
+
+
 def train(
     parts: Parts, out: Path, recipe: Recipe, model: str = "small_conv", again: bool = False
 ) -> Training:
@@ -200,12 +209,12 @@ def test_features_leave_the_base_alone_and_learn(parts: Parts, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
+def test_fine_tuning_in_its_steps(few: Parts, tmp_path: Path) -> None:
     """Frozen blocks and every batch-norm statistic stay; the last blocks and the head move; steps are told
     and kept."""
     out = tmp_path / "a.safetensors"
     train(
-        parts,
+        few,
         out,
         Recipe(
             recipe="finetune",
@@ -227,7 +236,7 @@ def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
     training = Training(
         DEEP,
         None,
-        parts,
+        few,
         tmp_path / "b.safetensors",
         Recipe(recipe="finetune", epochs=1, head_epochs=1, batch_size=6, unfreeze=3),
     )
@@ -246,17 +255,17 @@ def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["linear", "dense"])
-def test_a_transferred_checkpoint_is_loaded_by_its_path(head: str, parts: Parts, tmp_path: Path) -> None:
+def test_a_transferred_checkpoint_is_loaded_by_its_path(head: str, few: Parts, tmp_path: Path) -> None:
     out = tmp_path / "a.safetensors"
     checkpoints.save(tmp_path / "base.safetensors", spec("mobilenet_v2").build(None), {})
     recipe = Recipe(recipe="features", head_epochs=1, batch_size=6, head=head)
-    assert Training("mobilenet_v2", str(tmp_path / "base.safetensors"), parts, out, recipe).fit()
+    assert Training("mobilenet_v2", str(tmp_path / "base.safetensors"), few, out, recipe).fit()
     classifier = load("", out)
-    assert classifier.classes == parts.training.classes
+    assert classifier.classes == few.training.classes
     assert classifier.input_size == (224, 224)
     assert classifier.name == "mobilenet_v2:pictures"
     with torch.inference_mode():
-        assert classifier.model(classifier.batch([parts.training.load(0)])).shape == (1, 3)
+        assert classifier.model(classifier.batch([few.training.load(0)])).shape == (1, 3)
 
 
 @pytest.mark.slow
