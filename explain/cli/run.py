@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from explain.run.engine import Progress
     from explain.run.job import Schedule
     from explain.run.matched import Matched
+    from models.classifier import Classifier
     from models.data.source import ImageSource
 
 
@@ -135,13 +136,11 @@ def run(
     from explain.analysis.binary_text import area_lines
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
-    from explain.run.engine import chosen_methods
 
     reopen = Reopen(network, data, columns, classes, class_names, preprocessing, limit)
     engine.schedule(reopen)  # what is missing is said first
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
-    methods, _ = _methods_and_layer(options, matched.classifier.access)
-    chosen_methods(matched.classifier, methods, options.precision)  # before the sample, which takes seconds
+    _methods_and_layer(options, matched.classifier)  # before the sample, which takes seconds
     stop_where_wrong(matched, source, out, options.restart, options.force)
     reopen = replace(reopen, classes=Path(matched.order) if matched.order else classes)
     answered = compute_run(matched, source, out, options, engine.schedule(reopen))
@@ -167,7 +166,7 @@ def compute_run(
 
     reuse_memory()
     listen()
-    methods, layer = _methods_and_layer(options, matched.classifier.access)
+    methods, layer = _methods_and_layer(options, matched.classifier)
     try:
         with _progress_bar() as on_progress:
             manifest = compute(
@@ -192,12 +191,16 @@ def compute_run(
     return manifest.counts["ok"]
 
 
-def _methods_and_layer(options: RunOptions, access: str) -> tuple[list[str], str | None]:
-    """As they were asked for; of no methods, the defaults of a network that allows so much."""
+def _methods_and_layer(options: RunOptions, classifier: "Classifier") -> tuple[tuple[str, ...], str | None]:
+    """As they were asked for; of no methods, the defaults of the network. Raises UserError for an unknown
+    method or precision."""
     from explain.methods.registry import defaults
+    from explain.run.engine import chosen_methods
 
-    methods = from_commas(options.methods)
-    return (methods, options.layer) if methods else defaults(access, options.layer)
+    methods, layer = from_commas(options.methods), options.layer
+    if not methods:
+        methods, layer = defaults(classifier.access, layer)
+    return chosen_methods(classifier, methods, options.precision), layer
 
 
 @contextmanager
