@@ -244,9 +244,8 @@ class _Search:
 
     def found(self, decisive: bool) -> Preflight:
         wrong = int((~self._found.used.right).sum())
-        if (
-            decisive and 0.5**wrong * self._found.comparisons >= DOUBT
-        ):  # p of a reading with all of them right
+        least = 0.5**wrong * self._found.comparisons  # p of a reading with all of them right
+        if decisive and least >= DOUBT:
             self._compare()
             return self._found
         self._try(self._singles)
