@@ -209,7 +209,7 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
     export."""
     out = tmp_path / "colors.safetensors"
     message = launch(
-        *("train", "--model", "small_conv", "--data", colors, "--out", out),
+        *("train", "--model", "tiny_conv", "--data", colors, "--out", out),
         *("--epochs", 4, "--patience", 4, "--batch-size", 16),
     )
     assert "128 images to train, 16 to choose, 16 to test" in message

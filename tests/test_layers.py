@@ -17,7 +17,7 @@ TORCHINFO = [
     "mobilenet_v1",
     "mobilenet_v2",
     "resnet50",
-    "vgg11",
+    "alexnet",
     "densenet121",
     "fer_vgg",
     "timm:efficientnet_b0",
@@ -32,7 +32,7 @@ def of(model: nn.Module, x: Tensor) -> dict[str, Layer]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=pytest.mark.slow) if n in ("vgg11", "densenet121", "resnet50") else n
+        pytest.param(n, marks=pytest.mark.slow) if n in ("alexnet", "densenet121", "resnet50") else n
         for n in TORCHINFO
     ],
 )
