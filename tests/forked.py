@@ -9,6 +9,7 @@ import atexit
 import ctypes
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import random
@@ -34,6 +35,8 @@ TRAIN = ("models.training.train", "models.training.measure", "models.training.se
 NEEDS = {"serve": (*RUN, "gradio"), "train": (*RUN, *OURS, *TRAIN), "run": (*RUN, *OURS)}
 """Command -> modules that it imports. None of `dashboard`, which makes a folder when it is imported."""
 NO_STUBS = ROOT / "dashboard" / "server" / "no_stubs.py"
+"""Halves the time of the import of Gradio, as in the product."""
+INTERPRETER = subprocess.Popen  # which tests replace by `Forked`
 PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 PAUSED = "TESTS_PAUSE_AFTER"
 """Environment variable: `NUMBER module:Class.name`, the call of a function after which the process stops
@@ -77,7 +80,7 @@ class _Parent:
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
-        self._process = subprocess.Popen(
+        self._process = INTERPRETER(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
         )
         theirs.close()
@@ -141,6 +144,8 @@ def wait_until_paused(pid: int, seconds: float = 120) -> None:
 
 def _serve_forks(line: socket.socket) -> None:
     """Forks for every message, until the tests have ended. In a fork: run the command."""
+    gc.disable()  # what is imported stays: looking for garbage among it is a tenth of the time
+    _import_no_stubs()
     while True:
         message, fds, *_ = socket.recv_fds(line, 1_000_000, 3)
         if not message:
@@ -148,7 +153,6 @@ def _serve_forks(line: socket.socket) -> None:
         asked = json.loads(message)
         for name in _needed(*asked["words"]):
             importlib.import_module(name)
-        gc.collect()
         gc.freeze()
         ours, theirs = os.pipe()
         if between := os.fork():
@@ -164,6 +168,14 @@ def _serve_forks(line: socket.socket) -> None:
             _run(asked, fds)
 
 
+def _import_no_stubs() -> None:
+    """Without the package that it is in."""
+    spec = importlib.util.spec_from_file_location("no_stubs", NO_STUBS)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
 def _needed(program: str, command: str = "serve", *more: str) -> tuple[str, ...]:
     """The modules that a process needs."""
     return {"-c": RUN, "-m": NEEDS["serve"]}.get(program) or NEEDS.get(command, RUN)
@@ -171,6 +183,7 @@ def _needed(program: str, command: str = "serve", *more: str) -> tuple[str, ...]
 
 def _run(asked: dict[str, Any], fds: list[int]) -> NoReturn:
     """As a fresh interpreter would."""
+    gc.enable()
     if asked["own_session"]:
         os.setsid()
     for number, fd in enumerate(fds):

@@ -36,7 +36,7 @@ from models.class_mapping import read_mapping
 from models.errors import Cancelled, UserError
 from models.process_identity import birth, runs
 from tests.command import run_command
-from tests.forked import pause_at_the_first_progress, wait_until_paused
+from tests.forked import Forked, pause_at_the_first_progress, wait_until_paused
 
 PLAIN = {"model": "fer_vgg:toon_faces", "data": "toon_faces", "name": "mine"}
 
@@ -255,6 +255,7 @@ def test_started_cancelled_resumed_and_complete(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_a_check_is_followed_and_cancelled() -> None:
     def cancelled() -> None:
         raise Cancelled
@@ -276,7 +277,7 @@ def test_a_page_of_another_run_ends_with_its_server(demo: Path) -> None:
         "while not pages.address(run): time.sleep(0.1)\n"
         "print(pages.address(run), flush=True); time.sleep(600)"
     )
-    server = subprocess.Popen([sys.executable, "-c", code, str(demo)], stdout=subprocess.PIPE, text=True)
+    server = Forked([sys.executable, "-c", code, str(demo)], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     address = server.stdout.readline().strip()
     assert address.startswith("http://127.0.0.1:")

@@ -55,9 +55,7 @@ def texts(cell: "nbformat.NotebookNode") -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_notebook_gives_what_it_was_saved_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_notebook_gives_what_it_was_saved_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells with the tag `tested` give the same, all others something where they gave something."""
     from tests.forked import Forked
 
