@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,10 +33,13 @@ from dashboard.session.run_jobs import RunJob, RunJobs, RunState
 from dashboard.session.run_log import LogProgress, parse
 from dashboard.session.training_jobs import as_typed
 from dashboard.tabs.new_run_state import NewRunView
+from models import checkpoints
 from models.class_mapping import read_mapping
 from models.errors import Cancelled, UserError
 from models.process_identity import birth, runs
+from models.registry import spec
 from tests.command import run_command
+from tests.conftest import COLORS
 from tests.forked import Forked, pause_at_the_first_progress, wait_until_paused
 
 PLAIN = {"model": "fer_vgg:toon_faces", "data": "toon_faces", "name": "mine"}
@@ -224,17 +228,28 @@ def test_job_files_of_others_start_and_end_nothing(jobs: RunJobs) -> None:
     assert (jobs.folder / "mine.log").read_text() == "of another program"
 
 
+@pytest.fixture
+def small(pictures: Path) -> dict[str, str]:
+    """A form with a network that was not trained, and 54 images."""
+    file, about = pictures.with_name("a.safetensors"), {"architecture": "small_conv", "classes": list(COLORS)}
+    checkpoints.save(file, spec("small_conv").build(3), about)
+    for path in list(pictures.rglob("*.png")):
+        for number in (1, 2):
+            shutil.copy(path, path.with_name(f"{path.stem}-{number}.png"))
+    return PLAIN | {"model": str(file), "data": str(pictures)}
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("forks")
 def test_started_cancelled_resumed_and_complete(
-    jobs: RunJobs, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: RunJobs, small: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         pause_at_the_first_progress(patch)
-        assert jobs.start(PLAIN | {"limit": "48"}) == "mine"
+        assert jobs.start(small | {"limit": "48"}) == "mine"
     wait_until_paused(jobs.one("mine").job.pid)
     with pytest.raises(UserError, match="is running already"):
-        jobs.start(PLAIN)
+        jobs.start(small)
     another = RunJobs(jobs.folder)  # a page, or a server, that comes later
     assert another.one("mine").progress.done == 32
     another.cancel("mine")
@@ -248,7 +263,7 @@ def test_started_cancelled_resumed_and_complete(
     assert jobs.one("mine").state == "complete"
     assert jobs.one("mine").progress.total == 48
     assert jobs.run_folder("mine") == jobs.folder / "mine"
-    jobs.start(PLAIN | {"name": "bad", "data": str(pictures / "nowhere")})
+    jobs.start(small | {"name": "bad", "data": small["data"] + "/nowhere"})
     wait(lambda: jobs.one("bad").state != "running")
     assert state(jobs.one("bad")) == "failed"
     assert jobs.one("bad").progress.error.startswith("No ")
