@@ -19,7 +19,6 @@ from models.errors import UserError
 from models.training.loop import whole
 from tests.forked import done
 
-
 # -- two writers ---------------------------------------------------------------------------------------
 
 

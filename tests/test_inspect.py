@@ -32,8 +32,8 @@ from models.data.images import open_image
 from models.errors import Cancelled, UserError
 from models.registry import load
 from tests.command import launch
-from tests.forked import done
 from tests.conftest import TINY
+from tests.forked import done
 from tests.steps import last
 
 ROOT = Path(__file__).parent.parent

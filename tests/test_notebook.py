@@ -19,7 +19,7 @@ LARGEST = 200_000  # bytes of the notebook with its pictures
 
 
 def executed(folder: Path) -> "nbformat.NotebookNode":
-    """The notebook after a run in `folder`, by a kernel of its own. Raises CellExecutionError where a cell fails."""
+    """The notebook after a run in `folder`. Raises CellExecutionError where a cell fails."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
