@@ -96,9 +96,7 @@ def test_messages_name_the_command_as_it_was_started(installed: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_a_package_that_is_missing_is_one_line(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "lightning.py").write_text(
-        "raise ModuleNotFoundError(\"No module named 'lightning'\", name='lightning')"
-    )
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['lightning'] = None")
     words = [installed, "train", "--model", "fer_vgg", "--data", "toon_faces", "--out", "x.safetensors"]
     done = subprocess.run(
         words, cwd=tmp_path, env=clean() | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
