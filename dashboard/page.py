@@ -43,12 +43,14 @@ class Page(gr.Blocks):
     page."""
 
     hidden: tuple[str, ...] | None = None
+    _config: Any = None
 
     def launch(self, *args: Any, **kwargs: Any) -> Any:
         """Without Gradio's last look at the page (`_frontend`), which gives up after three seconds: on a busy
-        machine it would say that localhost is not accessible, while the server answers."""
+        machine it would say that localhost is not accessible, while the server answers. Without the
+        certificates that it reads to ask this server to begin, by http."""
         with limited():
-            return super().launch(*args, _frontend=False, **kwargs)
+            return super().launch(*args, _frontend=False, **{"ssl_verify": False, **kwargs})
 
     def run_startup_events(self) -> None:
         self._queue.max_thread_count = EVENTS
@@ -98,10 +100,24 @@ class Page(gr.Blocks):
             output["data"] = without(output.get("data"), self.hidden)
         return output
 
+    @property
+    def config(self) -> Any:
+        """What a page that is opened gets. Gradio writes it where the page is built, and anew where it is
+        launched: here at the first need."""
+        if self._config is None:
+            self._config = self.get_config_file()
+        return self._config
+
+    @config.setter
+    def config(self, value: Any) -> None:
+        self._config = value
+
     def get_config_file(self, *args: Any, **kwargs: Any) -> Any:
         """With the first texts of the page, which no event returns; without the components that would follow
         the progress of an event that shows none. Gradio's page looks up and copies every component that
-        follows one, whenever any event begins or ends: half of its time."""
+        follows one, whenever any event begins or ends: half of its time. None while the page is built."""
+        if not self.exited:
+            return None
         config = super().get_config_file(*args, **kwargs)
         for event in config["dependencies"]:
             if event["show_progress"] == "hidden":

@@ -9,6 +9,7 @@ import atexit
 import ctypes
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import random
@@ -33,22 +34,31 @@ OURS = ("models.registry", "explain.run.engine", "explain.analysis.findings")
 TRAIN = ("models.training.train", "models.training.measure", "models.training.seeds")
 NEEDS = {"serve": (*RUN, "gradio"), "train": (*RUN, *OURS, *TRAIN), "run": (*RUN, *OURS)}
 """Command -> modules that it imports. None of `dashboard`, which makes a folder when it is imported."""
+NO_STUBS = ROOT / "dashboard" / "server" / "no_stubs.py"
+"""Halves the time of the import of Gradio, as in the product."""
+INTERPRETER = subprocess.Popen  # which tests replace by `Forked`
+PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 PAUSED = "TESTS_PAUSE_AFTER"
 """Environment variable: `NUMBER module:Class.name`, the call of a function after which the process stops
 itself (SIGSTOP), so that a test finds it there, however busy the machine is."""
+ANEW = "TESTS_IMPORT_ANEW"
+"""Environment variable: the packages, with spaces between them, that the process imports itself, as they read
+its environment while they are imported."""
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl: whose parent ends becomes a child of this process
 
 
 class Forked(subprocess.Popen[Any]):
-    """`subprocess.Popen` of `python launch.py …`, as a fork; elsewhere than on Linux, a fresh interpreter."""
+    """`subprocess.Popen` of `python launch.py …`, `python -m MODULE …` or `python -c CODE …`, as a fork;
+    elsewhere than on Linux, a fresh interpreter."""
 
     def _execute_child(self, args: Any, *more: Any) -> None:
         words = list(map(str, args))
-        if sys.platform != "linux" or words[:2] != [sys.executable, str(ROOT / "launch.py")]:
+        known = words[0] == sys.executable and words[1:2] in ([str(ROOT / "launch.py")], ["-m"], ["-c"])
+        if sys.platform != "linux" or not known:
             super()._execute_child(args, *more)  # type: ignore[misc]
             return
         cwd, env, fds, own_session = more[4], more[5], more[9:15], more[20]
-        asked = {"words": words[2:], "cwd": str(cwd or os.getcwd()), "env": dict(env or os.environ)}
+        asked = {"words": words[1:], "cwd": str(cwd or os.getcwd()), "env": dict(env or os.environ)}
         given = [fd if fd >= 0 else number for number, fd in enumerate((fds[0], fds[3], fds[5]))]
         try:
             self.pid = _fork({**asked, "own_session": own_session}, given)
@@ -70,7 +80,7 @@ class _Parent:
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "tests.forked", str(theirs.fileno())]
-        self._process = subprocess.Popen(
+        self._process = INTERPRETER(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
         )
         theirs.close()
@@ -91,6 +101,13 @@ def _fork(asked: dict[str, Any], fds: list[int]) -> int:
         if not _parents:
             _parents.append(_Parent())
         return _parents[0].fork(asked, fds)
+
+
+def done(*words: object, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    """What `subprocess.run` of `python WORDS` gives, as a fork."""
+    with Forked([sys.executable, *map(str, words)], cwd=cwd, text=True, **PIPES) as process:
+        out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(list(map(str, words)), process.returncode, out, err)
 
 
 def paused_after(number: int, function: str) -> dict[str, str]:
@@ -127,14 +144,15 @@ def wait_until_paused(pid: int, seconds: float = 120) -> None:
 
 def _serve_forks(line: socket.socket) -> None:
     """Forks for every message, until the tests have ended. In a fork: run the command."""
+    gc.disable()  # what is imported stays: looking for garbage among it is a tenth of the time
+    _import_no_stubs()
     while True:
         message, fds, *_ = socket.recv_fds(line, 1_000_000, 3)
         if not message:
             return
         asked = json.loads(message)
-        for name in NEEDS.get(asked["words"][0] if asked["words"] else "serve", RUN):
+        for name in _needed(*asked["words"]):
             importlib.import_module(name)
-        gc.collect()
         gc.freeze()
         ours, theirs = os.pipe()
         if between := os.fork():
@@ -150,8 +168,22 @@ def _serve_forks(line: socket.socket) -> None:
             _run(asked, fds)
 
 
+def _import_no_stubs() -> None:
+    """Without the package that it is in."""
+    spec = importlib.util.spec_from_file_location("no_stubs", NO_STUBS)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def _needed(program: str, command: str = "serve", *more: str) -> tuple[str, ...]:
+    """The modules that a process needs."""
+    return {"-c": RUN, "-m": NEEDS["serve"]}.get(program) or NEEDS.get(command, RUN)
+
+
 def _run(asked: dict[str, Any], fds: list[int]) -> NoReturn:
     """As a fresh interpreter would."""
+    gc.enable()
     if asked["own_session"]:
         os.setsid()
     for number, fd in enumerate(fds):
@@ -169,11 +201,25 @@ def _run(asked: dict[str, Any], fds: list[int]) -> NoReturn:
     random.seed()
     for name in [name for name in sys.modules if name.partition(".")[0] == "tqdm"]:
         del sys.modules[name]  # it reads its environment while it is imported
-    sys.argv = ["launch.py", *asked["words"]]
     if place := os.environ.get(PAUSED):
         _pause_after(place)
-    runpy.run_path(str(ROOT / "launch.py"), run_name="__main__")
+    for name in os.environ.get(ANEW, "").split():
+        for found in [found for found in sys.modules if found.partition(".")[0] == name]:
+            del sys.modules[found]
+    _as_main(*asked["words"])
     sys.exit()
+
+
+def _as_main(program: str, *words: str) -> None:
+    if program == "-c":
+        sys.argv, sys.path = ["-c", *words[1:]], ["", *sys.path]
+        exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
+    elif program == "-m":
+        sys.argv, sys.path = list(words), [os.getcwd(), *sys.path]
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = ["launch.py", *words]
+        runpy.run_path(program, run_name="__main__")
 
 
 def _pause_after(place: str) -> None:

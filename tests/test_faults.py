@@ -1,8 +1,6 @@
 """Full disks, two writers, files cut short: nothing is lost or doubled, and the same command goes on."""
 
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -19,9 +17,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
 from models.training.loop import whole
-
-ROOT = Path(__file__).parent.parent
-
+from tests.forked import done
 
 # -- two writers ---------------------------------------------------------------------------------------
 
@@ -56,14 +52,8 @@ def test_a_writer_that_was_killed_holds_nothing(tiny: Classifier, pictures: Path
         "import sys, os; from pathlib import Path; from explain.run.one_writer import one_writer\n"
         "with one_writer(Path(sys.argv[1])): print('in', flush=True); os.kill(os.getpid(), 9)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "run")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (-9, "in\n")
+    killed = done("-c", code, tmp_path / "run")
+    assert (killed.returncode, killed.stdout) == (-9, "in\n")
     assert run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]).counts["ok"] == 18
 
 

@@ -143,38 +143,73 @@ def test_every_file_is_formatted_by_one_tool() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def _modules_after(code: str) -> set[str]:
-    out = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(out.stdout.split())
+STEPS = {
+    "help": "import launch, explain.methods.registry",
+    "image": "from models.data.open import open_data; open_data(sys.argv[1]).load(0)",
+    "charts": """
+from models.training.charts import charts
+from models.training.trained import find_trained
+trained = find_trained(Path(sys.argv[2]))
+assert len(trained) == 1 and [charts(one) for one in trained]
+""",
+    "page": """
+from dashboard.app import build
+from dashboard.session.context import Context
+from explain.run.reader import open_run
+build(Context(open_run(Path('dashboard/demo'))))
+""",
+}
+"""Steps of one process, one after the other: each imports what it needs and is not there yet."""
+
+
+def _modules_after(steps: Collection[str], *given: Path) -> list[set[str]]:
+    """All modules that are imported after each step of a fresh interpreter."""
+    code = "import sys; from pathlib import Path\n" + "".join(f"{s}\nprint(*sys.modules)\n" for s in steps)
+    words = [sys.executable, "-c", code, *map(str, given)]
+    out = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [set(line.split()) for line in out.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def modules_after(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Step -> all modules that are imported after it."""
+    from PIL import Image
+
+    from tests.test_trained import fake
+
+    folder, trained = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("trained")
+    (folder / "red").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "red" / "a.png")
+    fake(trained / "a.safetensors", 0)
+    return dict(zip(STEPS, _modules_after(STEPS.values(), folder, trained), strict=True))
 
 
 @pytest.mark.slow
-def test_help_imports_neither_torch_nor_gradio() -> None:
-    assert not {"torch", "gradio"} & _modules_after("import launch, explain.methods.registry")
+def test_help_imports_neither_torch_nor_gradio(modules_after: dict[str, set[str]]) -> None:
+    assert not {"torch", "gradio"} & modules_after["help"]
 
 
 @pytest.mark.slow
-def test_page_is_built_before_torch_is_imported() -> None:
-    code = (
-        "from pathlib import Path; from dashboard.app import build; from dashboard.session.context "
-        "import Context"
-    )
-    code += "; from explain.run.reader import open_run"
-    made = _modules_after(f"{code}\nbuild(Context(open_run(Path('dashboard/demo'))))")
-    assert "gradio" in made
-    assert "torch" not in made
+def test_a_local_path_imports_no_fsspec(modules_after: dict[str, set[str]]) -> None:
+    assert "models.data.folder" in modules_after["image"]
+    assert "fsspec" not in modules_after["image"]
+
+
+@pytest.mark.slow
+def test_charts_of_a_training_are_read_without_torch(modules_after: dict[str, set[str]]) -> None:
+    assert "torch" not in modules_after["charts"]
+
+
+@pytest.mark.slow
+def test_page_is_built_before_torch_is_imported(modules_after: dict[str, set[str]]) -> None:
+    assert "gradio" in modules_after["page"]
+    assert "torch" not in modules_after["page"]
 
 
 @pytest.mark.slow
 def test_a_network_of_ours_imports_no_library_of_others() -> None:
     """They take seconds: a command waits for those that it uses."""
-    made = _modules_after("from models.registry import load; load('fer_vgg:toon_faces')")
+    (made,) = _modules_after(["from models.registry import load; load('fer_vgg:toon_faces')"])
     assert "torch" in made
     assert not {"torchvision", "timm", "sklearn", "captum", "lightning"} & made
 

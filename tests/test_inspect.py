@@ -1,8 +1,6 @@
 """The Inspect tab's parts, and what lies behind them."""
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +33,7 @@ from models.errors import Cancelled, UserError
 from models.registry import load
 from tests.command import launch
 from tests.conftest import TINY
+from tests.forked import done
 from tests.steps import last
 
 ROOT = Path(__file__).parent.parent
@@ -253,16 +252,15 @@ def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path
     assert shlex.split(typed)[:2] == ["python", "launch.py"]
     launch(*shlex.split(typed)[2:-1], tmp_path / "maps")
     lines = python_lines(str(face), TOON, "", requests)
-    message = subprocess.run(
-        [sys.executable, "-c", lines], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
+    copied = done("-c", lines)
+    assert copied.returncode == 0, copied.stderr
     assert len(lines.strip().splitlines()) <= 15
     for request in requests:
         raw = session.map(request).raw
         np.testing.assert_allclose(
             np.load(tmp_path / "maps" / f"a face.{request.method}.npy"), raw, rtol=1e-4, atol=1e-6
         )
-        assert f"{request.method} {raw.shape}" in message
+        assert f"{request.method} {raw.shape}" in copied.stdout
 
 
 def test_how_a_network_is_named(tiny: Classifier, tmp_path: Path) -> None:

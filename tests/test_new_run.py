@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,11 +33,14 @@ from dashboard.session.run_jobs import RunJob, RunJobs, RunState
 from dashboard.session.run_log import LogProgress, parse
 from dashboard.session.training_jobs import as_typed
 from dashboard.tabs.new_run_state import NewRunView
+from models import checkpoints
 from models.class_mapping import read_mapping
 from models.errors import Cancelled, UserError
 from models.process_identity import birth, runs
+from models.registry import spec
 from tests.command import run_command
-from tests.forked import pause_at_the_first_progress, wait_until_paused
+from tests.conftest import COLORS
+from tests.forked import Forked, pause_at_the_first_progress, wait_until_paused
 
 PLAIN = {"model": "fer_vgg:toon_faces", "data": "toon_faces", "name": "mine"}
 
@@ -224,17 +228,29 @@ def test_job_files_of_others_start_and_end_nothing(jobs: RunJobs) -> None:
     assert (jobs.folder / "mine.log").read_text() == "of another program"
 
 
+@pytest.fixture
+def small(pictures: Path) -> dict[str, str]:
+    """A form with a network that was not trained, so that another reading may seem better, and 54 images."""
+    torch.manual_seed(0)
+    file, about = pictures.with_name("a.safetensors"), {"architecture": "small_conv", "classes": list(COLORS)}
+    checkpoints.save(file, spec("small_conv").build(3), about)
+    for path in list(pictures.rglob("*.png")):
+        for number in (1, 2):
+            shutil.copy(path, path.with_name(f"{path.stem}-{number}.png"))
+    return PLAIN | {"model": str(file), "data": str(pictures), "force": "yes"}
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("forks")
 def test_started_cancelled_resumed_and_complete(
-    jobs: RunJobs, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    jobs: RunJobs, small: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         pause_at_the_first_progress(patch)
-        assert jobs.start(PLAIN | {"limit": "48"}) == "mine"
+        assert jobs.start(small | {"limit": "48"}) == "mine"
     wait_until_paused(jobs.one("mine").job.pid)
     with pytest.raises(UserError, match="is running already"):
-        jobs.start(PLAIN)
+        jobs.start(small)
     another = RunJobs(jobs.folder)  # a page, or a server, that comes later
     assert another.one("mine").progress.done == 32
     another.cancel("mine")
@@ -248,13 +264,14 @@ def test_started_cancelled_resumed_and_complete(
     assert jobs.one("mine").state == "complete"
     assert jobs.one("mine").progress.total == 48
     assert jobs.run_folder("mine") == jobs.folder / "mine"
-    jobs.start(PLAIN | {"name": "bad", "data": str(pictures / "nowhere")})
+    jobs.start(small | {"name": "bad", "data": small["data"] + "/nowhere"})
     wait(lambda: jobs.one("bad").state != "running")
     assert state(jobs.one("bad")) == "failed"
     assert jobs.one("bad").progress.error.startswith("No ")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_a_check_is_followed_and_cancelled() -> None:
     def cancelled() -> None:
         raise Cancelled
@@ -276,7 +293,7 @@ def test_a_page_of_another_run_ends_with_its_server(demo: Path) -> None:
         "while not pages.address(run): time.sleep(0.1)\n"
         "print(pages.address(run), flush=True); time.sleep(600)"
     )
-    server = subprocess.Popen([sys.executable, "-c", code, str(demo)], stdout=subprocess.PIPE, text=True)
+    server = Forked([sys.executable, "-c", code, str(demo)], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     address = server.stdout.readline().strip()
     assert address.startswith("http://127.0.0.1:")

@@ -81,14 +81,6 @@ def test_rows_labels_and_probabilities_are_those_of_the_local_copy(
         assert np.array_equal(np.asarray(again), np.asarray(here.load(row)))
 
 
-@pytest.mark.slow
-def test_a_local_path_imports_no_fsspec(forms: Path) -> None:
-    from tests.test_house import _modules_after
-
-    code = f"from models.data.open import open_data; open_data({str(forms / 'folder')!r}).load(0)"
-    assert "fsspec" not in _modules_after(code)
-
-
 def test_a_file_url_is_a_local_path(forms: Path) -> None:
     assert located((forms / "folder").as_uri()) == forms / "folder"
 

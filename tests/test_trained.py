@@ -74,22 +74,6 @@ def fake(path: Path, seed: int, cost: int = 1000) -> Trained:
     return open_trained(path)
 
 
-@pytest.mark.slow
-def test_read_without_torch(tmp_path: Path) -> None:
-    fake(tmp_path / "a.safetensors", 0)
-    code = (
-        "import sys; from pathlib import Path; from models.training.trained import find_trained; from "
-        "models.training.charts import charts\n"
-    )
-    code += f"[charts(t) for t in find_trained(Path({str(tmp_path)!r}))]; print('torch' in sys.modules)"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "False"
-    )
-
-
 def test_charts_show_what_was_measured(tmp_path: Path) -> None:
     trained = fake(tmp_path / "a.safetensors", 0)
     made = {c.key: c for c in charts(trained)}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from models import temporary
 from models.errors import UserError
+from tests.forked import Forked
 
 
 @pytest.mark.slow
@@ -113,7 +114,7 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path, monkeypatch: pyte
         "print(temporary.make('export'), flush=True); "
         "sys.stdin.read()"
     )
-    child = subprocess.Popen(
+    child = Forked(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parent.parent,
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -24,6 +24,7 @@ from explain.cli.options import (
 from explain.cli.output import progress_bar, say
 from explain.formatting import counted
 from models.errors import UserError
+from models.extras import require_package
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
 
@@ -164,6 +165,7 @@ def train(
 ) -> None:
     """Train a network that predicts where people look, and evaluate it with baselines on every fifth
     image."""
+    require_package("lightning")
     from models.gaze.model import load_gaze
     from models.gaze.training import GazeTraining
 

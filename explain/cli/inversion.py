@@ -26,6 +26,7 @@ from explain.cli.options import (
 from explain.cli.output import progress_bar, say
 from explain.formatting import counted
 from models.errors import UserError
+from models.extras import require_package
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
 
@@ -99,6 +100,7 @@ def train(
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Train a decoder for each layer, and measure how well images are reconstructed."""
+    require_package("lightning")
     from models.data.parts import open_parts
     from models.inversion.decoder import load_decoder
 

@@ -26,6 +26,7 @@ from explain.cli.options import (
 from explain.cli.output import say
 from explain.formatting import counted
 from models.errors import UserError
+from models.extras import require_package
 from models.interrupts import listen
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
@@ -181,6 +182,7 @@ def train(
 
     The epoch that is best on validation data is kept and tested once. A training that was stopped is resumed
     by the same command."""
+    require_package("lightning")  # said at once, not after the imports of seconds
     from models.registry import spec
     from models.training.recipe import seeds_in
     from models.training.seeds import file_of, train_seeds
@@ -247,6 +249,7 @@ def study(
 ) -> None:
     """Compare two trainings that differ in one thing: dense or convolutional layers (fc-vs-conv), random or
     pretrained weights (scratch-vs-finetune)."""
+    require_package("lightning")
     from models.training.recipe import Recipe
     from models.training.studies import checked, fc_vs_conv, scratch_vs_finetune
     from models.training.studies import study as compare

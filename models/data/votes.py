@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import entropy
 
 from models.data.location import Location
 from models.errors import UserError
@@ -63,6 +62,8 @@ class RowVotes:
     @property
     def metadata(self) -> pd.DataFrame:
         """Columns `SECOND` and `ENTROPY` of these rows."""
+        from scipy.stats import entropy
+
         shares = self.shares.to_numpy()
         order = np.argsort(-shares, axis=1, kind="stable")
         names, rows = np.array(self.shares.columns, object), np.arange(len(shares))
