@@ -363,14 +363,25 @@ def watch(
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    modules = dict(model.named_modules(remove_duplicate=False))  # a shared module has several names
-    if not name or name not in modules:
-        import difflib
+    if name and (found := _at(model, name)) is not None:
+        return found
+    import difflib
 
-        near = difflib.get_close_matches(name, [m for m in modules if m], 3, cutoff=0.3)
-        hint = f"near are {', '.join(near)}" if near else f"the first are {', '.join(list(modules)[1:4])}"
-        raise UserError(f"No layer '{name}': {hint}.")
-    return modules[name]
+    modules = dict(model.named_modules(remove_duplicate=False))  # a shared module has several names
+    near = difflib.get_close_matches(name, [m for m in modules if m], 3, cutoff=0.3)
+    hint = f"near are {', '.join(near)}" if near else f"the first are {', '.join(list(modules)[1:4])}"
+    raise UserError(f"No layer '{name}': {hint}.")
+
+
+def _at(model: nn.Module, name: str) -> nn.Module | None:
+    """The module of this name, as `named_modules` has them, without listing all of them: a transformer's last
+    layer is found among hundreds."""
+    found: nn.Module | None = model
+    for part in name.split("."):
+        if found is None or part not in found._modules:
+            return None
+        found = found._modules[part]
+    return found
 
 
 def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:
