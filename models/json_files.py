@@ -28,7 +28,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def build(kind: type[T], raw: Mapping[str, Any], **given: Any) -> T:
     """An instance of a dataclass; `given`: values that are known. Unknown keys, which a newer version may
     have written, are ignored. Raises ValueError for a value of another type, and for a missing one."""
-    hints, values = _hints(kind), dict(given)
+    hints, values = _hints(kind), dict(given)  # type: ignore[arg-type]
     for field in fields(kind):  # type: ignore[arg-type]
         if field.name in given:
             continue
