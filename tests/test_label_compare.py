@@ -108,7 +108,7 @@ def test_average_precision_and_its_difference(found: LabelComparison, folders: t
         assert found.scores_a.average_precision[k] == pytest.approx(of_a, abs=1e-9)
         assert found.gained[k] == pytest.approx(of_b - of_a, abs=1e-9)
         some = (drawn * truth[:, k]).sum(1)
-        known = (0 < some) & (some < drawn.sum(1))
+        known = (some > 0) & (some < drawn.sum(1))
         of_a, of_b = (plain_precision(truth[:, k], p[:, k], drawn[known]) for p in (a, b))
         gained[known, k] = of_b - of_a
     expected = np.nanquantile(gained, [0.025, 0.975], axis=0).T
