@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from explain.network.graph_size import saved_bytes
-from explain.network.model_state import as_found, frozen
+from explain.network.model_state import as_found, frozen, module_at
 from explain.network.target import Target, as_target
 from models.errors import UserError
 from models.layout import Layout, layout_in
@@ -363,7 +363,7 @@ def watch(
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    if name and (found := _at(model, name)) is not None:
+    if name and (found := module_at(model, name)) is not None:
         return found
     import difflib
 
@@ -371,17 +371,6 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     near = difflib.get_close_matches(name, [m for m in modules if m], 3, cutoff=0.3)
     hint = f"near are {', '.join(near)}" if near else f"the first are {', '.join(list(modules)[1:4])}"
     raise UserError(f"No layer '{name}': {hint}.")
-
-
-def _at(model: nn.Module, name: str) -> nn.Module | None:
-    """The module of this name, as `named_modules` has them, without listing all of them: a transformer's last
-    layer is found among hundreds."""
-    found: nn.Module | None = model
-    for part in name.split("."):
-        if found is None or part not in found._modules:
-            return None
-        found = found._modules[part]
-    return found
 
 
 def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:

@@ -268,24 +268,10 @@ class RunData:
 
     def _where(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of rows of the table: their parts (n,), and where they are in them (n,)."""
-        parts, places = self._places
-        if len(rows) == 1 and self._in_order:  # pandas takes ten times as long
-            if not 0 <= (at := int(rows[0])) < len(parts):
-                raise KeyError([at])
-            return parts[at : at + 1], places[at : at + 1]
-        found = self.table.index.get_indexer(np.asarray(rows))
-        if (found < 0).any():
-            raise KeyError(np.asarray(rows)[found < 0].tolist())
-        return parts[found], places[found]
-
-    @cached_property
-    def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.table["part"].to_numpy(), self.table["row"].to_numpy()
-
-    @cached_property
-    def _in_order(self) -> bool:
-        """Whether the rows of the table have the numbers 0, 1, 2 ..."""
-        return self.table.index.equals(pd.RangeIndex(len(self.table)))
+        at = self.table.index.get_indexer(np.asarray(rows))
+        if (at < 0).any():
+            raise KeyError(np.asarray(rows)[at < 0].tolist())
+        return self.table["part"].to_numpy()[at], self.table["row"].to_numpy()[at]
 
     def _part(self, part: int, name: str) -> pa.ChunkedArray:
         return column(self.parts[part], name, self.stamp)
