@@ -3,6 +3,7 @@ result."""
 
 import base64
 import io
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -218,15 +219,19 @@ def _data_url(image: Image.Image, kind: str) -> str:
     return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+@lru_cache(maxsize=16)
 def color_table(name: str, steps: int = 17) -> np.ndarray:
-    """(steps, 3) colors in [0, 1] from low to high."""
+    """(steps, 3) colors in [0, 1] from low to high, to be read only."""
     if name == "teal":
-        return np.array(
+        table = np.array(
             [np.interp(np.linspace(0, 4, steps), range(5), channel) for channel in zip(*_TEAL, strict=True)]
         ).T
-    from matplotlib import colormaps
+    else:
+        from matplotlib import colormaps
 
-    return np.asarray(colormaps[name](np.linspace(0, 1, steps)))[:, :3]
+        table = np.asarray(colormaps[name](np.linspace(0, 1, steps)))[:, :3]
+    table.setflags(write=False)
+    return table
 
 
 def overlay(

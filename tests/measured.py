@@ -37,21 +37,23 @@ def above_chance(run: RunData, wrong: int = 6) -> RunData:
 def keep(
     run: RunData, methods: Mapping[str, str], images: int = 12, layer: str | None = None, **settings: Any
 ) -> TrustStore:
-    """Rows of the first `images` of a run, as if `methods` (name -> one of the kinds) had been measured;
-    `settings`: of `CurveSettings`."""
+    """Rows of the first `images` of a run, as if `methods` (name -> one of the kinds) had been measured, in
+    two parts; `settings`: of `CurveSettings`."""
     layer = run.manifest.request.layer if layer is None else layer
     target = target_name(run)
     kept = TrustSettings(layer, CurveSettings(**settings), ("insertion", "deletion"), target=target)
     store = TrustStore.of(run.folder, kept)
+    rows = list[dict[str, Any]]()
     for i, name in enumerate(run.table["id"].astype(str)[:images]):
-        rows = []
         for method, kind in methods.items():
             value = {BETTER: 0.6 + 0.001 * i, SAME: 0.4 + 0.05 * (-1) ** i, CENTER: 0.4}[kind]
             alike = {f"like.{c}": 0.99 if (kind, c) == (CENTER, "center") else 0.1 for c in OF_IMAGE}
             own: dict[str, Any] = _row(name, method, "", value) | alike | {"agreement": 0.5, "seconds": 0.01}
             rows += [own, *(_row(name, method, v, 0.2) for v in (OTHER_IMAGE, RANDOM_NETWORK))]
-        controls = [_row(name, "", c, OF_CENTER if c == "center" else 0.1 + 0.001 * i) for c in OF_IMAGE]
-        store.add([*rows, *controls])  # columns are those of the first row
+        rows += [_row(name, "", c, OF_CENTER if c == "center" else 0.1 + 0.001 * i) for c in OF_IMAGE]
+    half = len(rows) // images * (images // 2)
+    store.add(rows[:half])
+    store.add(rows[half:])
     return store
 
 

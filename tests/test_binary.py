@@ -128,7 +128,10 @@ def test_intervals_of_fractions_and_of_f1() -> None:
     rng, found = np.random.default_rng(1), []
     for _ in range(1000):
         picked = np.concatenate([rng.integers(0, 50, 50), 50 + rng.integers(0, 150, 150)])
-        found.append(metrics.f1_score(truth[picked], called[picked]))
+        pair = truth[picked], called[picked]
+        found.append(2 * np.logical_and(*pair).sum() / np.sum(pair))
+        if len(found) <= 20:
+            assert found[-1] == pytest.approx(metrics.f1_score(*pair))
     np.testing.assert_allclose((low, high), np.quantile(found, [0.025, 0.975]), atol=0.02)
 
 

@@ -16,7 +16,7 @@ from dashboard.components.compare_view import chooser, class_changes, flips, sum
 from dashboard.session.context import Context
 from dashboard.tabs.compare import Comparisons, pieces
 from dashboard.tabs.compare_state import LISTS, Choice
-from explain.analysis.bootstrap import METRICS, Predictions, side_by_side
+from explain.analysis.bootstrap import METRICS, Drawn, Predictions, side_by_side
 from explain.analysis.compare import as_table, compare, format_text, match, mcnemar
 from explain.analysis.similarity import map_similarity, partners
 from explain.run.reader import RunData, open_run
@@ -56,7 +56,7 @@ def test_mcnemar() -> None:
 def test_metrics_are_those_of_everywhere_else(runs: tuple[RunData, RunData]) -> None:
     p, one = predictions(runs[0]), np.ones(600)
     e = evaluate(p.label, p.pred, p.confidence, 5)
-    found = {name: value(p, one) for name, (value, _) in METRICS.items()}
+    found = {name: value(Drawn(p, one)) for name, (value, _) in METRICS.items()}
     assert found["accuracy"] == pytest.approx(e.accuracy)
     assert (
         found["macro F1"]
@@ -74,7 +74,7 @@ def test_a_replicate_is_the_metric_of_the_images_drawn(runs: tuple[RunData, RunD
     weight = np.bincount(drawn, minlength=600).astype(float)
     again = Predictions(p.label[drawn], p.pred[drawn], p.confidence[drawn], p.loss[drawn], 5)
     for value, _ in METRICS.values():
-        assert value(p, weight) == pytest.approx(value(again, np.ones(600)))
+        assert value(Drawn(p, weight)) == pytest.approx(value(Drawn(again, np.ones(600))))
 
 
 @pytest.mark.slow

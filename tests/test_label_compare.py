@@ -65,14 +65,15 @@ def sorted_like(found: LabelComparison, values: np.ndarray) -> np.ndarray:
     return values[np.argsort(np.argsort(ids))]
 
 
-def plain_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
-    """Average precision of weighted images, one distinct score after the other: scikit-learn's, faster."""
-    found = hits = called = 0.0
+def plain_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Average precision of images, weighted (n,) or in many ways (..., n), one distinct score after the
+    other: scikit-learn's, faster."""
+    found = hits = called = np.zeros(weight.shape[:-1])
     for value in sorted(set(score.tolist()), reverse=True):
         here = score == value
-        more = float((weight * truth)[here].sum())
-        hits, called = hits + more, called + float(weight[here].sum())
-        found += more * hits / called if called else 0.0
+        more = (weight * truth)[..., here].sum(-1)
+        hits, called = hits + more, called + weight[..., here].sum(-1)
+        found = found + more * hits / np.maximum(called, 1)
     return found / hits
 
 
@@ -100,16 +101,16 @@ def test_plain_measures_are_scikit_learns() -> None:
 def test_average_precision_and_its_difference(found: LabelComparison, folders: tuple[Path, Path]) -> None:
     truth, a, b = (sorted_like(found, values) for values in answers(folders))
     np.testing.assert_array_equal(found.scores_a.truth, truth)
-    drawn = [block for part in resamples(len(truth)) for block in part]
+    drawn = np.concatenate(list(resamples(len(truth))))
     gained = np.full((len(drawn), 4), np.nan)
     for k in range(4):
         of_a, of_b = (average_precision_score(truth[:, k], p[:, k]) for p in (a, b))
         assert found.scores_a.average_precision[k] == pytest.approx(of_a, abs=1e-9)
         assert found.gained[k] == pytest.approx(of_b - of_a, abs=1e-9)
-        for i, weight in enumerate(drawn):
-            if 0 < (weight * truth[:, k]).sum() < weight.sum():
-                of_a, of_b = (plain_precision(truth[:, k], p[:, k], weight) for p in (a, b))
-                gained[i, k] = of_b - of_a
+        some = (drawn * truth[:, k]).sum(1)
+        known = (some > 0) & (some < drawn.sum(1))
+        of_a, of_b = (plain_precision(truth[:, k], p[:, k], drawn[known]) for p in (a, b))
+        gained[known, k] = of_b - of_a
     expected = np.nanquantile(gained, [0.025, 0.975], axis=0).T
     np.testing.assert_allclose(found.gained_interval, expected, atol=1e-6)
     metric = found.mean_average_precision

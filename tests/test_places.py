@@ -72,6 +72,7 @@ def test_a_registered_source_names_its_regions(masked: Mapping[str, np.ndarray])
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_regions_are_seen_as_the_network_sees_them(tmp_path: Path) -> None:
     """Toon faces through a run, against means of blocks of the masks."""
     torch.manual_seed(0)
@@ -97,6 +98,7 @@ def test_regions_are_seen_as_the_network_sees_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_regions_of_several_labels(tmp_path: Path) -> None:
     """Of one label the faces that have it; of the most probable labels those that have theirs."""
     torch.manual_seed(0)

@@ -70,7 +70,9 @@ def of_all_signs(differences: np.ndarray) -> float:
     return min(1, 2 * min((sums <= found).mean(), (sums >= found).mean()))
 
 
-@pytest.mark.parametrize(("n", "m"), [(5, 5), (8, 8), (5, 30), (9, 9), (40, 23)])
+@pytest.mark.parametrize(
+    ("n", "m"), [(1, 1), (1, 9), (5, 5), (8, 8), (30, 5), (8, 512), (8, 513), (9, 9), (40, 23)]
+)
 def test_mann_whitney_is_scipys_with_equal_values_and_without(n: int, m: int) -> None:
     rng = np.random.default_rng(n * m)
     for a, b in (

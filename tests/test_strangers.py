@@ -163,8 +163,11 @@ def test_odd_inputs_cost_neither_time_nor_log(
         "\x1b[31m'/a" * 900,
         [["'/"] * 900],
     ]
-    for dependency in visitor.config["dependencies"]:
-        for value in odd if dependency["inputs"] else []:
+    too_long, asking = odd[:2], [d for d in visitor.config["dependencies"] if d["inputs"]]
+    for number, dependency in enumerate(asking):
+        for value in odd:
+            if value in too_long and number > 2:  # refused before it is known which event they are for
+                continue
             for place in range(min(2, len(dependency["inputs"]))):
                 data = [value if at == place else None for at in range(len(dependency["inputs"]))]
                 answer = visitor.ask(dependency, data)

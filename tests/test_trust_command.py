@@ -39,6 +39,7 @@ from tests.test_trust import Spot
 
 NAMES = ("none", "spot")
 FAST = ("--cells", 8, "--steps", 8)
+FEW = ("--cells", 8, "--steps", 4)
 CURVES = (*FAST, "--figures", "insertion_deletion")
 """Without ROAD, which takes most of the time, where figures are not the subject."""
 
@@ -157,16 +158,16 @@ def test_what_is_stopped_is_kept_and_resumed(fresh: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(measure, "ROWS", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Measurement, "_figures", stopping)
-        stopped = run_command("trust", fresh, *FAST, "--images", 12)
+        stopped = run_command("trust", fresh, *FEW, "--images", 12)
     assert stopped.returncode == 130
     assert f"Stopped. Results so far are in {fresh}; run the same command to resume." in stopped.stdout
     assert "Traceback" not in stopped.stderr
     [store] = stores(fresh)
     assert store.rows()["id"].nunique() == 5
-    resumed = launch("trust", fresh, *FAST, "--images", 12)
+    resumed = launch("trust", fresh, *FEW, "--images", 12)
     assert "5 images were measured before" in " ".join(resumed.split())
     shutil.rmtree(fresh / "trust")
-    whole = launch("trust", fresh, *FAST, "--images", 12)
+    whole = launch("trust", fresh, *FEW, "--images", 12)
     assert without_times(resumed) == without_times(whole)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import zipfile
 from dataclasses import asdict, replace
+from functools import lru_cache
 from io import TextIOWrapper
 from itertools import product
 from pathlib import Path
@@ -57,8 +58,12 @@ def findings(folder: Path) -> Findings:
 
 def truth_and_probability(run: RunData, positive: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """From the columns of the folder, row by row."""
-    probability = np.array([float(run.prob(int(row))[positive]) for row in run.ok.index])
-    return run.ok["label"].to_numpy() == positive, probability
+    return run.ok["label"].to_numpy() == positive, row_by_row(run)[:, positive].astype(float)
+
+
+@lru_cache(maxsize=1)
+def row_by_row(run: RunData) -> np.ndarray:
+    return np.array([run.prob(int(row)) for row in run.ok.index])
 
 
 # -- findings ------------------------------------------------------------------------------------

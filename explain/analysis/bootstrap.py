@@ -5,6 +5,7 @@ B. Efron, *Bootstrap methods: another look at the jackknife*, 1979; percentile i
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +25,32 @@ class Predictions:
     confidence: np.ndarray
     loss: np.ndarray
     classes: int
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        return np.asarray(self.label == self.pred)
+
+    @cached_property
+    def hits(self) -> np.ndarray:
+        """The classes of those that are right."""
+        return self.label[self.right]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Predictions of which each counts `weight` (n,) times."""
+
+    of: Predictions
+    weight: np.ndarray
+
+    @cached_property
+    def counts(self) -> ClassCounts:
+        p = self.of
+        return ClassCounts(
+            np.bincount(p.label, self.weight, p.classes),
+            np.bincount(p.pred, self.weight, p.classes),
+            np.bincount(p.hits, self.weight[p.right], p.classes),
+        )
 
 
 @dataclass(frozen=True)
@@ -49,44 +76,45 @@ class Metric:
         return bool(self.interval[0] > 0 or self.interval[1] < 0)
 
 
-def accuracy(p: Predictions, weight: np.ndarray) -> float:
-    return _counts(p, weight).accuracy
+def accuracy(drawn: Drawn) -> float:
+    return drawn.counts.accuracy
 
 
-def macro_f1(p: Predictions, weight: np.ndarray) -> float:
-    return _counts(p, weight).macro_f1
+def macro_f1(drawn: Drawn) -> float:
+    return drawn.counts.macro_f1
 
 
-def kappa(p: Predictions, weight: np.ndarray) -> float:
-    return _counts(p, weight).kappa
+def kappa(drawn: Drawn) -> float:
+    return drawn.counts.kappa
 
 
-def calibration_error(p: Predictions, weight: np.ndarray) -> float:
-    return calibration(p.confidence, p.label == p.pred, weight=weight)[0]
+def calibration_error(drawn: Drawn) -> float:
+    return calibration(drawn.of.confidence, drawn.of.right, weight=drawn.weight)[0]
 
 
-def loss(p: Predictions, weight: np.ndarray) -> float:
-    return float((weight * p.loss).sum() / weight.sum())
+def loss(drawn: Drawn) -> float:
+    return float((drawn.weight * drawn.of.loss).sum() / drawn.weight.sum())
 
 
-METRICS: dict[str, tuple[Callable[[Predictions, np.ndarray], float], int]] = {
+METRICS: dict[str, tuple[Callable[[Drawn], float], int]] = {
     "accuracy": (accuracy, 1),
     "macro F1": (macro_f1, 1),
     "kappa": (kappa, 1),
     "calibration error": (calibration_error, -1),
     "loss": (loss, -1),
 }
-"""Name -> (value of predictions of which each counts `weight` times, whether more is better)."""
+"""Name -> (value, whether more is better)."""
 
 
 def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, seed: int = 0) -> list[Metric]:
     """Every metric of both. In each replicate the same images are drawn for both, equally often, so that an
     effect of an image on both cancels out of the difference."""
-    whole = np.ones(len(a.label))
+    whole = [Drawn(p, np.ones(len(a.label))) for p in (a, b)]
     drawn = np.array(
         [
-            [[value(p, weight) for p in (a, b)] for value, _ in METRICS.values()]
+            [[value(one) for one in both] for value, _ in METRICS.values()]
             for weight in drawn_weights(len(a.label), replicates, seed)
+            for both in [(Drawn(a, weight), Drawn(b, weight))]
         ]
     )
     made = []
@@ -95,8 +123,8 @@ def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, s
         made.append(
             Metric(
                 name,
-                value(a, whole),
-                value(b, whole),
+                value(whole[0]),
+                value(whole[1]),
                 interval(of_a),
                 interval(of_b),
                 interval(of_b - of_a),
@@ -104,15 +132,6 @@ def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, s
             )
         )
     return made
-
-
-def _counts(p: Predictions, weight: np.ndarray) -> ClassCounts:
-    right = p.label == p.pred
-    return ClassCounts(
-        np.bincount(p.label, weight, p.classes),
-        np.bincount(p.pred, weight, p.classes),
-        np.bincount(p.label[right], weight[right], p.classes),
-    )
 
 
 def drawn_weights(n: int, replicates: int, seed: int) -> Iterator[np.ndarray]:

@@ -48,7 +48,7 @@ class Sample:
     @cached_property
     def places(self) -> dict[int, tuple[int, int]]:
         """Row -> its stratum, and its position from 1."""
-        return {int(r): (h, i + 1) for h, order in enumerate(self.orders) for i, r in enumerate(order)}
+        return {row: (h, i) for h, rows in enumerate(self._rows) for i, row in enumerate(rows, 1)}
 
     @property
     def sizes(self) -> list[int]:
@@ -56,7 +56,12 @@ class Sample:
 
     def drawn(self, answered: "set[int] | frozenset[int]") -> list[int]:
         """Of each stratum, how many images at the start of its order are answered: the sample so far."""
-        return [next((i for i, r in enumerate(o) if int(r) not in answered), len(o)) for o in self.orders]
+        return [next((i for i, r in enumerate(o) if r not in answered), len(o)) for o in self._rows]
+
+    @cached_property
+    def _rows(self) -> list[list[int]]:
+        """`orders` as lists, which Python walks through in a third of the time."""
+        return [order.tolist() for order in self.orders]
 
     def shown(self, row: int, part: str) -> Shown:
         stratum, position = self.places[row]
@@ -94,9 +99,13 @@ def next_image(sample: Sample, answered: Sequence[int], ranking: Callable[[], pd
 
 def _most_suspicious(ranking: pd.Series, answered: Sequence[int]) -> int | None:
     """The row of the largest value, the first of equal ones, of those that are not answered."""
-    rows = ranking.index.to_numpy()  # pandas' own functions take ten times as long
-    left = ~np.isin(rows, np.asarray(answered, int))
-    return int(rows[np.nanargmax(np.where(left, ranking.to_numpy(float), np.nan))]) if left.any() else None
+    rows, values = (
+        ranking.index.to_numpy(),
+        ranking.to_numpy(float),
+    )  # pandas' functions take ten times as long
+    left = np.isin(rows, np.asarray(answered, int), invert=True, kind="table")
+    left &= values == values
+    return int(rows[np.where(left, values, -np.inf).argmax()]) if left.any() else None
 
 
 def rows_by_id(ids: pd.Series) -> dict[str, int]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from explain.network.graph_size import saved_bytes
-from explain.network.model_state import as_found, frozen
+from explain.network.model_state import as_found, frozen, module_at
 from explain.network.target import Target, as_target
 from models.errors import UserError
 from models.layout import Layout, layout_in
@@ -363,14 +363,14 @@ def watch(
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    modules = dict(model.named_modules(remove_duplicate=False))  # a shared module has several names
-    if not name or name not in modules:
-        import difflib
+    if name and (found := module_at(model, name)) is not None:
+        return found
+    import difflib
 
-        near = difflib.get_close_matches(name, [m for m in modules if m], 3, cutoff=0.3)
-        hint = f"near are {', '.join(near)}" if near else f"the first are {', '.join(list(modules)[1:4])}"
-        raise UserError(f"No layer '{name}': {hint}.")
-    return modules[name]
+    modules = dict(model.named_modules(remove_duplicate=False))  # a shared module has several names
+    near = difflib.get_close_matches(name, [m for m in modules if m], 3, cutoff=0.3)
+    hint = f"near are {', '.join(near)}" if near else f"the first are {', '.join(list(modules)[1:4])}"
+    raise UserError(f"No layer '{name}': {hint}.")
 
 
 def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:

@@ -73,3 +73,14 @@ def frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for p in learning:
             p.requires_grad_(True)
+
+
+def module_at(model: nn.Module, name: str) -> nn.Module | None:
+    """The module of this name, as `named_modules` has them, without listing all of them: a transformer's last
+    layer is found among hundreds."""
+    found: nn.Module | None = model
+    for part in name.split("."):
+        if found is None or part not in found._modules:
+            return None
+        found = found._modules[part]
+    return found

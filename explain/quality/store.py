@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +15,8 @@ import pyarrow as pa
 
 from explain.methods.registry import METHODS
 from explain.quality.settings import CurveSettings
+from explain.run.format import REQUEST, read_request, write_json
 from explain.run.format import TRUST as FOLDER
-from explain.run.format import read_request, write_json
 from explain.run.parquet import Damaged, read, write
 from models.errors import UserError
 from models.json_files import build, read_object
@@ -151,6 +152,15 @@ class RowStore:
 
 def made_for(run: Path) -> str:
     """A hash of the network and the images of a run; '' where its request cannot be read."""
+    try:
+        file = (run / REQUEST).stat()
+    except OSError:
+        return ""
+    return _made_for(run, (file.st_ino, file.st_mtime_ns, file.st_size))
+
+
+@lru_cache(maxsize=64)
+def _made_for(run: Path, _stamp: tuple[int, ...]) -> str:
     try:
         request = read_request(run)
     except (UserError, *UNREADABLE):

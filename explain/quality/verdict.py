@@ -182,9 +182,14 @@ class Trust:
         return sorted(found, key=by_rank)
 
     def values(self, figure: str) -> pd.DataFrame:
-        """One row an image, a column for each (method, variant)."""
-        made = self.rows.assign(value=FIGURES[figure].value(self.rows))
-        return made.pivot_table(index="id", columns=["method", "variant"], values="value", dropna=False)
+        """One row an image, a column for each (method, variant); both in alphabetical order."""
+        image, images = pd.factorize(self.rows["id"], sort=True)
+        method, methods = pd.factorize(self.rows["method"], sort=True)
+        variant, variants = pd.factorize(self.rows["variant"], sort=True)
+        table = np.full((len(images), len(methods) * len(variants)), np.nan)
+        table[image, method * len(variants) + variant] = FIGURES[figure].value(self.rows)
+        names = pd.MultiIndex.from_product([methods, variants], names=["method", "variant"])
+        return pd.DataFrame(table, pd.Index(images, name="id"), names)
 
     def _compared(self, figure: str) -> dict[str, Comparison]:
         table = self.values(figure)

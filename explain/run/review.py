@@ -93,14 +93,21 @@ def read(folder: Path) -> dict[tuple[str, str], Answer]:
 def _read(path: Path, _size: int, _changed: int) -> dict[tuple[str, str], Answer]:
     found: dict[tuple[str, str], Answer] = {}
     for line in path.read_bytes().splitlines():
-        try:
-            one = _parsed(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        if (one := _answer_in(line)) is None:
             continue
         found.pop((one.by, one.id), None)
         if one.kind != UNDO:
             found[one.by, one.id] = one
     return found
+
+
+@lru_cache(maxsize=20_000)
+def _answer_in(line: bytes) -> Answer | None:
+    """None for a line that is not ours. Lines are only ever added, and all of them are read after each."""
+    try:
+        return _parsed(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 def _parsed(raw: Mapping[str, object]) -> Answer:
