@@ -99,10 +99,7 @@ def next_image(sample: Sample, answered: Sequence[int], ranking: Callable[[], pd
 
 def _most_suspicious(ranking: pd.Series, answered: Sequence[int]) -> int | None:
     """The row of the largest value, the first of equal ones, of those that are not answered."""
-    rows, values = (
-        ranking.index.to_numpy(),
-        ranking.to_numpy(float),
-    )  # pandas' functions take ten times as long
+    rows, values = ranking.index.to_numpy(), ranking.to_numpy(float)  # pandas takes ten times as long
     left = np.isin(rows, np.asarray(answered, int), invert=True, kind="table")
     left &= values == values
     return int(rows[np.where(left, values, -np.inf).argmax()]) if left.any() else None
