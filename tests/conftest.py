@@ -50,6 +50,7 @@ from models.training.progress import Progress
 from tests.chromium import FLAGS, executable
 from tests.drawn import drawn_once as drawn_once  # a fixture
 from tests.forked import Forked
+from tests.one_process import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.weights import quick_weights, two_layers
 
 settings.register_profile(

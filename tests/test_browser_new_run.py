@@ -69,6 +69,8 @@ def test_a_run_from_the_page(
     """Wide and light; then a check that is refused, on a phone and in the dark."""
     open_tab(page, "New run")
     fill(page, "name", "mine")
+    fill(page, "model", "tiny_conv:toon_studios")
+    fill(page, "data", "toon_studios")
     page.click("button:has-text('Methods and layer')")
     fill(page, "limit", "48")
     page.wait_for_function(
@@ -76,7 +78,7 @@ def test_a_run_from_the_page(
     )
     page.click("#vt-run-check")
     page.wait_for_selector("#vt-check dd", timeout=60_000)
-    assert "toon_faces" in page.inner_text("#vt-check .vt-command")
+    assert "--model tiny_conv:toon_studios --data toon_studios" in page.inner_text("#vt-check .vt-command")
     chosen = page.locator("#vt-check select[data-action='output:0'] option:checked").inner_text()
     assert chosen.startswith("0: ")
 

@@ -184,12 +184,8 @@ def test_training_that_is_stopped_or_killed_goes_on(pictures: Path, tmp_path: Pa
     )
     before = 0
     command = [sys.executable, str(ROOT / "launch.py"), *map(str, words)]
-    for kind, number, code in (
-        (subprocess.Popen, signal.SIGINT, 130),  # an interpreter of its own
-        (Forked, signal.SIGKILL, -9),
-        (Forked, signal.SIGTERM, 130),
-    ):
-        process = kind(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 130)):
+        process = Forked(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while epochs(out) < before + 2:
             assert process.poll() is None
             time.sleep(0.1)
