@@ -1,7 +1,7 @@
 """Values of events that need no thread. Gradio hands every value of an input and of an output to a thread of
 its own, one after another, and makes every component anew that an event leaves as it is: on a busy server
-each thread waits for the interpreter, and that was half of a click. Texts, numbers and choices are read here
-and now; files, pictures and changed components go Gradio's way."""
+each thread waits for the interpreter, and that was up to a third of a click. Texts, numbers and choices are
+read here and now; files, pictures and changed components go Gradio's way."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from copy import copy
@@ -68,7 +68,7 @@ def _read(block: Any, value: Any, state: Any) -> tuple[Any] | None:
 
 def _written(block: Any, value: Any) -> tuple[Any] | None:
     if isinstance(value, dict) and value == UNCHANGED and not block.stateful:
-        return (UNCHANGED,)
+        return (gr.skip(),)  # one of its own: what is sent may be changed on its way
     if isinstance(block, gr.HTML | gr.Markdown) and isinstance(value, str):
         return (block.postprocess(value),)
     return None

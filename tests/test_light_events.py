@@ -1,15 +1,19 @@
 """Values of events that need no thread are those that Gradio makes of them."""
 
 import asyncio
+import inspect
 from typing import Any
 
 import gradio as gr
 import pytest
+from fastapi import HTTPException
+from gradio import routes
 from gradio.state_holder import SessionState
 
 from dashboard import light_events
 from dashboard.components.clickable import clickable
 from dashboard.page import Page
+from dashboard.server.page_state import PageState
 
 
 def controls() -> list[tuple[Any, Any]]:
@@ -119,6 +123,37 @@ def test_a_piece_that_stays_is_the_same_and_still_escapes_texts() -> None:
     assert state[piece._id] is piece
     again = asyncio.run(page.postprocess_data(event(page), ["<i>", "x"], state))
     assert again == ["&lt;i&gt;", "x"]
+
+
+def test_what_stays_is_said_by_an_answer_of_its_own() -> None:
+    with Page() as page:
+        gr.Button().click(lambda: None, None, [gr.HTML(), gr.HTML()])
+    one, two = asyncio.run(page.postprocess_data(event(page), [gr.skip()] * 2, SessionState(page)))
+    assert one is not two
+
+
+def test_of_an_open_page_no_values_are_kept() -> None:
+    with Page() as page:
+        text, shown = gr.Textbox(), gr.HTML()
+        gr.Button().click(lambda value: value, text, [shown, text])
+    state = PageState(page)
+    asyncio.run(page.preprocess_data(event(page), ["a text"], state))
+    asyncio.run(page.postprocess_data(event(page), ["<b>", gr.Textbox("new", max_length=3)], state))
+    assert not any(state.config_values.values())
+    assert state[text._id].max_length == 3
+
+
+def test_the_login_is_checked_without_a_thread() -> None:
+    def login_check(user: str = "") -> None:
+        if user != "ann":
+            raise HTTPException(401)
+
+    check = routes.Depends(login_check).dependency
+    assert inspect.iscoroutinefunction(check)
+    assert inspect.signature(check) == inspect.signature(login_check)
+    asyncio.run(check(user="ann"))
+    with pytest.raises(HTTPException):
+        asyncio.run(check(user="bob"))
 
 
 def test_one_output_and_what_does_not_fit() -> None:
