@@ -209,6 +209,23 @@ def test_from_the_list_to_a_run_and_back(runs: Path, browser: Any) -> None:
     assert not wrong
 
 
+@pytest.mark.slow
+def test_a_page_that_is_left_before_its_answers_shows_no_lost_connection(runs: Path, browser: Any) -> None:
+    with listening(runs) as (url, _):
+        page, wrong = browser.new_page(), list[str]()
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        page.goto(f"{url}/runs/toon%20%26%20co/")
+        page.wait_for_selector(".vt-card")
+        Events(page).wait()
+        page.route("**/queue/data*", lambda _: None)  # the answers never come
+        with page.expect_request("**/queue/data*"):
+            page.click("#vt-table tr[data-action=class] >> nth=0")
+        page.click("text=all runs")
+        page.locator("#vt-runs tbody tr").nth(5).wait_for(state="attached")
+        page.close()
+    assert not wrong
+
+
 def axe_in_both_themes(page: Any) -> list[str]:
     """The violations, wide and on a phone, light and dark."""
     page.add_style_tag(content="* { transition: none !important }")
