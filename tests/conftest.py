@@ -84,6 +84,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection() -> None:
     """Imports make a million objects that stay: looking for garbage among them is a tenth of the time."""
     gc.disable()
+    memory.reuse_memory()  # as commands do
 
 
 def pytest_collectstart() -> None:
