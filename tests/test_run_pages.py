@@ -214,9 +214,10 @@ def test_a_page_that_is_left_before_its_answers_shows_no_lost_connection(runs: P
     with listening(runs) as (url, _):
         page, wrong = browser.new_page(), list[str]()
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        events = Events(page)
         page.goto(f"{url}/runs/toon%20%26%20co/")
         page.wait_for_selector(".vt-card")
-        Events(page).wait()
+        events.wait()
         page.route("**/queue/data*", lambda _: None)  # the answers never come
         with page.expect_request("**/queue/data*"):
             page.click("#vt-table tr[data-action=class] >> nth=0")

@@ -1,6 +1,7 @@
 """The live server: what raw requests get, and what they must not get."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,31 @@ def test_page_asks_no_other_host_and_says_its_name(server: str) -> None:
     assert server.startswith("http://127.0.0.1")
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.slow
+def test_files_named_by_their_content_are_kept_and_nothing_else(server: str) -> None:
+    page = httpx.get(server)
+    kept = "public, max-age=31536000, immutable"
+    named = [name for name in re.findall(r"assets/[\w.-]+", page.text) if name.endswith((".js", ".css"))]
+    assert named
+    for name in named:
+        answer = httpx.get(f"{server}{name}")
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, kept)
+    stem, _, ending = named[0].rpartition(".")
+    for path in ("", "config", f"{stem[:-8]}xxxxxxxx.{ending}", "theme.css", "static/img/logo.svg"):
+        assert "immutable" not in httpx.get(f"{server}{path}").headers.get("cache-control", ""), path
+
+
+def test_the_page_is_sent_compressed_to_who_takes_it(server: str) -> None:
+    for path in ("", "config"):
+        plain = httpx.get(f"{server}{path}", headers={"accept-encoding": "identity"})
+        packed = httpx.get(f"{server}{path}", headers={"accept-encoding": "gzip, br"})
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.headers["content-type"] == plain.headers["content-type"]
+        assert "content-security-policy" in packed.headers
+        assert len(packed.content) == len(plain.content) > 3 * int(packed.headers["content-length"])
 
 
 def test_health(server: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from dashboard.server.bodies import (
     Application,
@@ -22,13 +23,16 @@ from dashboard.server.bodies import (
     session_of,
     whole,
 )
-from dashboard.server.login import Attempts, expired, log_out, needs_login, one_cookie, tokens
+from dashboard.server.headers import with_headers
+from dashboard.server.login import Attempts, expired, log_out, needs_login, tokens
 from dashboard.server.proxies import LOOPBACK, Proxies, network, seen_through
 from dashboard.server.streams import Streams
 
 GRADIOS_OWN = ("page", "deep_link")
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 UPLOAD_BYTES, BODY_BYTES = 25_000_000, 1_000_000
+COMPRESSION = 5
+"""Of the page: a quarter of its bytes is sent. Gradio compresses its scripts and styles alone."""
 SLOWED = 1.0  # seconds before a wrong password that came by the public link is answered
 
 _API = (
@@ -59,12 +63,6 @@ CALLED = re.compile(r"/gradio_api/component_server/?")
 """Functions of components that their scripts call: those of Live alone. Files are not taken: they would be
 written."""
 _API_INFO = re.compile(rb"(window\.gradio_api_info = ).*?(;</script>)", re.DOTALL)
-
-_PAGE = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' "
-    "'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors "
-)
-_FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox"
 
 
 @dataclass
@@ -115,7 +113,7 @@ class RequestFilter:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         run, path = self._rules.runs.split(_path(scope)) if self._rules.runs else ("", _path(scope))
         https = self._rules.https or scope["scheme"] == "https"
-        send = self._with_headers(send, path, https)
+        send = with_headers(send, path, self._rules.framed_by, https)
         if path == "/healthz":
             await answer(send, 200, '{"status": "ok"}', "application/json")
         elif run and not path:
@@ -171,6 +169,8 @@ class RequestFilter:
             app = self._of_a_known_page(app)
         elif path.rstrip("/") == "/gradio_api/queue/data":
             app = self._streams.answers(app)
+        if path in ("/", "/config"):
+            app = GZipMiddleware(app, compresslevel=COMPRESSION)
         await Body(
             receive, send, limit, lambda: answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")
         ).through(app, scope)
@@ -277,29 +277,6 @@ class RequestFilter:
             await send(message)
 
         return counted
-
-    def _with_headers(self, send: Send, path: str, https: bool) -> Send:
-        policy = _FILE if path.startswith("/gradio_api/file=") else _PAGE + self._rules.framed_by
-        added = {
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "same-origin",
-            "x-robots-tag": "noindex, nofollow",
-            "permissions-policy": "camera=(self), microphone=(), geolocation=()",
-            "content-security-policy": policy,
-        }
-        framed = self._rules.framed_by != "'self'"
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                kept = [
-                    (k, v) for k, v in message.get("headers", []) if k.decode("latin-1").lower() not in added
-                ]
-                message["headers"] = one_cookie(kept, https, framed) + [
-                    (k.encode(), v.encode()) for k, v in added.items()
-                ]
-            await send(message)
-
-        return with_headers
 
 
 def guarded(rules: FilterRules) -> dict[str, Any]:
