@@ -1,7 +1,6 @@
 """Headers of every answer: what a browser may do with it, and how long it may keep it."""
 
-import re
-
+from dashboard.server.assets import NAMED_BY_CONTENT
 from dashboard.server.bodies import Message, Send
 from dashboard.server.login import one_cookie
 
@@ -10,10 +9,7 @@ _PAGE = (
     "'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors "
 )
 _FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox"
-_NAMED_BY_CONTENT = re.compile(r"/assets/[\w./-]+-[\w-]{8}\d*\.\w+")
-"""Gradio's scripts and styles: one that changes gets another name. No browser has to ask for it again, which
-would send it whole."""
-_YEAR = "public, max-age=31536000, immutable"
+_YEAR = "public, max-age=31536000, immutable"  # no browser asks again: Gradio would send the file whole
 
 
 def with_headers(send: Send, path: str, framed_by: str, https: bool) -> Send:
@@ -26,7 +22,7 @@ def with_headers(send: Send, path: str, framed_by: str, https: bool) -> Send:
         "permissions-policy": "camera=(self), microphone=(), geolocation=()",
         "content-security-policy": policy,
     }
-    kept_long = {"cache-control": _YEAR} if _NAMED_BY_CONTENT.fullmatch(path) else {}
+    kept_long = {"cache-control": _YEAR} if NAMED_BY_CONTENT.fullmatch(path) else {}
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":

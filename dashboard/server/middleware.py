@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from dashboard.server.assets import NAMED_BY_CONTENT, Assets
 from dashboard.server.bodies import (
     Application,
     Body,
@@ -98,7 +99,8 @@ class RequestFilter:
     """The outermost ASGI middleware; a request that it refuses gets one line."""
 
     def __init__(self, app: Application, rules: FilterRules, clock: Callable[[], float] = time.monotonic):
-        self._app, self._rules, self._streams = app, rules, Streams()
+        self._app, self._rules = app, rules
+        self._streams, self._assets = Streams(), Assets()
         self._attempts, self._pages = Attempts(clock), Pages(clock)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -169,6 +171,8 @@ class RequestFilter:
             app = self._of_a_known_page(app)
         elif path.rstrip("/") == "/gradio_api/queue/data":
             app = self._streams.answers(app)
+        elif NAMED_BY_CONTENT.fullmatch(path):
+            app = self._assets.of(app, path)
         if path in ("/", "/config"):
             app = GZipMiddleware(app, compresslevel=COMPRESSION)
         await Body(
