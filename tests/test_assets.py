@@ -65,11 +65,20 @@ def test_a_file_is_made_once_for_each_way_of_sending_it() -> None:
         (Files(404), "GET", {}),
         (Files(206), "GET", {}),
         (Files(more=((b"Set-Cookie", b"of=one"),)), "GET", {}),
+        (Files(more=((b"Access-Control-Allow-Origin", b"http://one"),)), "GET", {}),
         (Files(size=KEPT_BYTES), "GET", {}),
         (Files(), "HEAD", {}),
         (Files(), "GET", {"range": "bytes=0-1"}),
     ],
-    ids=["not found", "a part", "with a cookie", "too large", "without a body", "asked for a part"],
+    ids=[
+        "not found",
+        "a part",
+        "with a cookie",
+        "for an origin",
+        "too large",
+        "without a body",
+        "asked for a part",
+    ],
 )
 def test_what_is_not_the_whole_file_for_everybody_is_not_kept(
     files: Files, method: str, headers: dict[str, str]
@@ -78,6 +87,13 @@ def test_what_is_not_the_whole_file_for_everybody_is_not_kept(
     for k in range(2):
         ask(assets, files, method=method, **headers)
         assert files.asked == k + 1
+
+
+def test_no_answer_is_not_kept() -> None:
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    asyncio.run(Assets().of(silent, SCRIPT)({"method": "GET", "headers": []}, None, None))  # type: ignore[arg-type]
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -43,18 +43,18 @@ class Assets:
             await send(message)
 
         await app(scope, receive, noted)
-        if _for_everybody(answer) and _bytes(answer) <= KEPT_BYTES:
+        if answer and _for_everybody(answer) and _bytes(answer) <= KEPT_BYTES:
             self._kept[key] = answer
 
 
 def _for_everybody(answer: list[Message]) -> bool:
-    """Whether it is the whole file, with nothing of the one who asked."""
+    """Whether it is the whole file, with nothing of the one who asked: no cookie, no origin."""
     names = {name.lower() for name, _ in answer[0].get("headers", [])}
     return bool(
         answer[0].get("status") == 200
         and answer[-1]["type"] == "http.response.body"
         and not answer[-1].get("more_body", False)
-        and b"set-cookie" not in names
+        and not any(name == b"set-cookie" or name.startswith(b"access-control-") for name in names)
     )
 
 
