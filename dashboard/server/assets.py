@@ -43,19 +43,25 @@ class Assets:
             await send(message)
 
         await app(scope, receive, noted)
-        if answer and _for_everybody(answer) and _bytes(answer) <= KEPT_BYTES:
-            self._kept[key] = answer
+        if answer and _whole(answer) and _bytes(answer) <= KEPT_BYTES:
+            self._kept[key] = _for_everybody(answer)
 
 
-def _for_everybody(answer: list[Message]) -> bool:
-    """Whether it is the whole file, with nothing of the one who asked: no cookie, no origin."""
-    names = {name.lower() for name, _ in answer[0].get("headers", [])}
+def _whole(answer: list[Message]) -> bool:
+    """Whether it is the whole file, without a cookie."""
     return bool(
         answer[0].get("status") == 200
         and answer[-1]["type"] == "http.response.body"
         and not answer[-1].get("more_body", False)
-        and not any(name == b"set-cookie" or name.startswith(b"access-control-") for name in names)
+        and not any(name.lower() == b"set-cookie" for name, _ in answer[0].get("headers", []))
     )
+
+
+def _for_everybody(answer: list[Message]) -> list[Message]:
+    """Without the origin of the one who asked, which browsers send with scripts of their own page, too."""
+    headers = answer[0].get("headers", [])
+    kept = [(name, value) for name, value in headers if not name.lower().startswith(b"access-control-")]
+    return [{**answer[0], "headers": kept}, *answer[1:]]
 
 
 def _bytes(answer: list[Message]) -> int:
