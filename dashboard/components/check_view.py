@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dashboard.components.command import command_words
 from dashboard.components.controls import select
 from dashboard.components.markup import NOTHING, action, html, join, verbatim
 from dashboard.components.panel import empty, panel, row, table, warning
@@ -48,7 +49,7 @@ def check_result(
     if not checked:
         return not_checked()
     error = str(checked.get("error", ""))
-    parts = [html('<pre class="vt-command">{}</pre>', command)]
+    parts = [html('<pre class="vt-command">{}</pre>', command_words(command))]
     parts += [warning(error)] if error else []
     parts += [_facts(checked), _notes(checked)]
     result = [_readings(checked["readings"])] if "readings" in checked else []

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from dashboard.components.command import command_words
 from dashboard.components.markup import NOTHING, action, html, join, verbatim
 from dashboard.components.panel import empty, panel, warning
 from dashboard.links import TAB
@@ -95,7 +96,7 @@ def _command(command: str) -> Markup:
         '<details class="vt-advice"><summary>the whole command</summary>'
         '<span><button class="vt-link" data-copy>copy</button></span>'
         '<code class="vt-command">{}</code></details>',
-        command,
+        command_words(command),
     )
 
 

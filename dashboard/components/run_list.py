@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from dashboard.components.command import command_words
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel, warning
 from dashboard.session.run_jobs import RunState
@@ -39,7 +40,9 @@ def _below(run: RunState, command: str) -> Markup:
     if run.state == "running" and not run.progress.total and run.progress.message:
         return empty(run.progress.message)
     return (
-        html('<pre class="vt-command">{}</pre>', command) if command and run.state == "complete" else NOTHING
+        html('<pre class="vt-command">{}</pre>', command_words(command))
+        if command and run.state == "complete"
+        else NOTHING
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from markupsafe import Markup
 
 from dashboard.components.cards import Shown, probability_bar, tile
+from dashboard.components.command import command_words
 from dashboard.components.label_subject import label_facts, label_maps
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.number_subject import number_facts, number_maps
@@ -147,7 +148,7 @@ def reproduced(command: str, script: str) -> Markup:
         html(
             '<h3>{} <button class="vt-link" data-copy>copy</button></h3><pre class="vt-command">{}</pre>',
             title,
-            text.strip(),
+            command_words(text.strip()),
         )
         for title, text in (("On the command line", command), ("In Python", script))
         if text

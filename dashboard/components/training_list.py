@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from dashboard.components.command import command_words
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from models.counts import short
@@ -203,7 +204,9 @@ def _breakable(name: str) -> Markup:
 def outcome(t: Trained) -> Markup:
     """The chosen training: its command, its numbers, and the results of each class."""
     p = t.progress
-    command = html('<pre class="vt-command">{}</pre>', p.command) if p and p.command else NOTHING
+    command = (
+        html('<pre class="vt-command">{}</pre>', command_words(p.command)) if p and p.command else NOTHING
+    )
     facts = join(html("<dt>{}</dt><dd>{}</dd>", k, v) for k, v in _numbers(t.measured))
     classes = {
         name: {k: _three(v) for k, v in c.items()} for name, c in t.measured.get("classes", {}).items()

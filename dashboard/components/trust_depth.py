@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from dashboard.components.command import command_words
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import row, table
 from explain.formatting import counted, layer_label
@@ -68,7 +69,7 @@ def _next(run: RunData, depth: Depth, commands: bool, live: bool) -> Markup:
     )
     copied = html(
         ' <button class="vt-link" data-copy>copy</button><code class="vt-command">{}</code>',
-        command_at(run.manifest, layer),
+        command_words(command_at(run.manifest, layer)),
     )
     return html(
         '<p class="vt-next-layer">{}{}</p>', use if live else NOTHING, copied if commands else NOTHING

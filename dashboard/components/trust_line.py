@@ -5,6 +5,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from dashboard.components.command import command_words
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.trust_depth import over_depth
 from explain.analysis.on_maps import at_chance, command, said_of
@@ -114,7 +115,7 @@ def _offered(run: RunData, offer: Offer) -> Markup:
     if offer == "command":
         return html(
             '<span><button class="vt-link" data-copy>copy</button></span><code class="vt-command">{}</code>',
-            command(run),
+            command_words(command(run)),
         )
     return _button(MEASURE, "Measure", offer)
 
