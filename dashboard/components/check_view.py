@@ -111,7 +111,7 @@ def _readings(readings: Sequence[Mapping[str, Any]]) -> Markup:
                 percent(reading["as_now"]),
                 p_value(reading["p"]),
                 _use(k, reading),
-                html("<code>{}</code>", " ".join(reading["words"])),
+                html("<code>{}</code>", command_words(" ".join(reading["words"]))),
             ]
         )
         for k, reading in enumerate(readings[:READINGS])

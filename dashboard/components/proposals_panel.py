@@ -81,7 +81,7 @@ def _card(number: int, p: Proposal, chosen: str, of_all: bool, command: str, tri
         title=p.title,
         text=p.text,
         advice=p.advice,
-        option=html("<code>train {}</code>", p.option) if p.option else NOTHING,
+        option=html("<code>train {}</code>", command_words(p.option)) if p.option else NOTHING,
         show=show if count else NOTHING,
         command=_command(command),
         tried=join(map(_tried, tried)),
