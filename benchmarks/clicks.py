@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 
 from benchmarks.synthetic import Faults, synthetic_run
-from dashboard.components.cluster_view import missing_clusters
+from dashboard.components.errors.cluster_view import missing_clusters
 from dashboard.tabs.errors import changed, lens, pieces
 from dashboard.tabs.errors_state import LENSES, View, first_view
 from explain.analysis.findings import Findings, analyze

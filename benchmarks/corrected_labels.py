@@ -29,12 +29,12 @@ import torch
 
 from benchmarks.fer_copies import majority
 from benchmarks.label_truth import PEOPLE, VOTED
-from explain.analysis.exchanged import pairs_of
-from explain.analysis.label_noise import wrong_of
-from explain.analysis.sure_predictions import sure_labels
+from explain.analysis.label_errors.noise import wrong_of
+from explain.analysis.label_errors.sure_predictions import sure_labels
+from explain.analysis.proposals.exchanged import pairs_of
 from models.data.parts import Parts, open_parts
 from models.data.source import ImageSource
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
 from models.registry import load
 from models.training.recipe import Recipe
 from models.training.train import Training

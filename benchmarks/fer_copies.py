@@ -28,8 +28,8 @@ from explain.network.fused import fused_copy
 from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.source import ImageSource
-from models.data.votes import MAJORITY, SINGLE_VOTES, VoteColumns
-from models.evaluation import evaluate
+from models.data.tables.votes import MAJORITY, SINGLE_VOTES, VoteColumns
+from models.measures.evaluation import evaluate
 from models.registry import load
 
 LEVELS = 40

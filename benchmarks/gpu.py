@@ -42,9 +42,9 @@ from explain.run.engine import plan, prepared, run
 from explain.run.job import Job
 from explain.run.loading import READERS, Loaded, load_each
 from models.checkpoints import fingerprint
+from models.classes.imagenet import imagenet_names
 from models.classifier import Classifier
 from models.data.folder import FolderSource
-from models.imagenet import imagenet_names
 from models.preprocessing import stack
 from models.registry import load, spec
 

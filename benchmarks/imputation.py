@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.timing import hardware, take_turns
-from explain.quality.imputation import impute
+from explain.quality.road.imputation import impute
 from models.memory import reuse_memory
 
 

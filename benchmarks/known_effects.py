@@ -43,15 +43,15 @@ from explain.methods.request import MapRequest
 from explain.network.fused import fused_copy
 from explain.network.hooks import logits
 from explain.network.target_layers import default_layer
-from explain.quality.agreement import agreement
 from explain.quality.cells import grid_of, on_cells
-from explain.quality.complexity import entropy, gini
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls, partners
 from explain.quality.curves import KINDS, CurveSettings, Scorer, curves_of
-from explain.quality.mprt import discrete_entropy, smooth_mprt
-from explain.quality.randomized import randomized
+from explain.quality.described.agreement import agreement
+from explain.quality.described.complexity import entropy, gini
+from explain.quality.described.mprt import discrete_entropy, smooth_mprt
+from explain.quality.described.randomized import randomized
+from explain.quality.described.stability import max_sensitivity
 from explain.quality.similarity import spearman
-from explain.quality.stability import max_sensitivity
 from models.classifier import Classifier
 from models.data.toon_faces import SPLITS, ToonFaces
 from models.errors import UserError

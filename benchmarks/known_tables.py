@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from explain.analysis.intervals import percentiles, resamples
-from explain.analysis.significance import signed_rank
+from explain.analysis.statistics.intervals import percentiles, resamples
+from explain.analysis.statistics.significance import signed_rank
 from explain.methods.registry import METHODS
 from explain.quality.comparison import Comparison, compare, mean_interval
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK

@@ -37,11 +37,11 @@ from explain.run.format import (
     rows_to_table,
     table_of,
 )
-from explain.run.label_rows import mapped_classes
 from explain.run.map_stats import attention_statistics
+from explain.run.outputs.label_rows import mapped_classes
 from explain.run.part_writer import PartWriter
 from explain.run.reader import open_run
-from models.task import MULTI
+from models.outputs.task import MULTI
 
 METHOD, SHAPE, PART_ROWS = "layer_cam", (7, 7), 512
 

@@ -40,13 +40,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.analysis.label_noise import confident_joint, wrong_of, wrong_probability
-from explain.analysis.labels import checked, fit
-from explain.analysis.review_estimate import estimated, strata_of
-from explain.analysis.review_ranking import learned
-from explain.analysis.review_sample import next_image, sample_of
+from explain.analysis.label_errors.confident_learning import checked, fit
+from explain.analysis.label_errors.noise import confident_joint, wrong_of, wrong_probability
+from explain.analysis.label_errors.review_estimate import estimated, strata_of
+from explain.analysis.label_errors.review_ranking import learned
+from explain.analysis.label_errors.review_sample import next_image, sample_of
+from explain.run.people.review import AGREE, OTHER, Answer
 from explain.run.reader import RunData, open_run
-from explain.run.review import AGREE, OTHER, Answer
 
 PEOPLE = {
     "angry": "anger",

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import hardware, take_turns
-from dashboard.components.layer_view import channel_sheet
+from dashboard.components.network.layer_view import channel_sheet
 from explain.features.activation_maximization import BATCH, Settings, maximize
 from explain.features.activations import activations, order
 from explain.features.depth import block_outputs, depth

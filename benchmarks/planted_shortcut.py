@@ -49,9 +49,9 @@ from explain.network.target_layers import default_layer
 from explain.quality.comparison import Comparison, compare
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls
 from explain.quality.curves import Scorer
+from explain.quality.described.localization import energy, pointing_game
+from explain.quality.described.randomized import randomized
 from explain.quality.format_text import p_text
-from explain.quality.localization import energy, pointing_game
-from explain.quality.randomized import randomized
 from explain.quality.verdict import SHORT
 from models.architectures.layers import convolution
 from models.data.toon_faces import SPLITS, ToonFaces, draw_face

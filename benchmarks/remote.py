@@ -26,7 +26,7 @@ from PIL import Image
 from explain.run.loading import load_batches
 from models.classifier import Classifier
 from models.data.open import open_data
-from models.data.remote_files import RemoteFiles
+from models.data.remote.files import RemoteFiles
 from models.registry import load
 from tests.remote import FORMS, write_forms
 

@@ -27,9 +27,9 @@ from explain.cli.options import DataOfTask, LabeledColumns, Network
 from explain.run.engine import Progress, run
 from explain.run.engines import Workers, schedule
 from explain.run.format import part_files
-from explain.run.matched import matched_to
+from explain.run.preflight.matched import matched_to
+from models.inputs.options import NO_OPTIONS
 from models.memory import reuse_memory
-from models.preprocessing_options import NO_OPTIONS
 from models.registry import load
 
 

@@ -18,10 +18,10 @@ from benchmarks.timing import hardware, take_turns
 from explain.run.engine import run
 from explain.run.loading import READERS
 from models.checkpoints import fingerprint
+from models.classes.imagenet import imagenet_names
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.toon_faces import ToonFaces
-from models.imagenet import imagenet_names
 from models.memory import reuse_memory
 from models.preprocessing import stack
 from models.registry import spec

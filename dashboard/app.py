@@ -14,7 +14,7 @@ from dashboard.page import Page, folders
 from dashboard.server.event_queue import MODEL
 from dashboard.session.context import Context
 from dashboard.tabs.registry import missing, open_to
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 
 QUEUE = 64  # events that wait; further ones are refused
 

@@ -8,11 +8,11 @@ from dashboard.endpoints import MOST, Endpoints, found_faces
 from dashboard.error_boundary import error_boundary
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
-from explain.analysis.number_proposals import group_of
-from explain.analysis.run_numbers import compared_measures, plane_of
+from explain.analysis.numbers.proposals import group_of
+from explain.analysis.numbers.run_numbers import compared_measures, plane_of
 from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import NumberExport, named_group, unknown
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 
 if TYPE_CHECKING:
     from explain.methods.live import ImageSession

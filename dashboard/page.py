@@ -21,7 +21,7 @@ from dashboard.server.connections import limited
 from dashboard.server.event_queue import OrderedQueue
 from dashboard.server.uploads import only_uploads
 from explain.formatting import counted
-from models.data.location import is_url
+from models.data.remote.location import is_url
 
 TEXT, PIECES, ALL = 10_000, 2_000, 100_000
 """Maximum characters of one text, items of a list, and characters of all texts of an event."""

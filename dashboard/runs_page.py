@@ -8,7 +8,7 @@ import gradio as gr
 from dashboard.app import QUEUE
 from dashboard.components.clickable import clickable
 from dashboard.components.header import SCRIPTS, list_header
-from dashboard.components.runs_table import runs_table
+from dashboard.components.listed.runs_table import runs_table
 from dashboard.error_boundary import error_boundary
 from dashboard.page import Page
 from dashboard.session.run_index import RunIndex

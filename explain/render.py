@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from models.colors import as_rgb, color_values, rgb_values
+from models.inputs.channels import as_rgb, color_values, rgb_values
 
 COLOR_MAPS = ("turbo", "inferno", "viridis", "teal")
 """The first is the default; inferno, viridis and teal keep their order for color-blind eyes."""
@@ -192,7 +192,8 @@ def signed_overlay(image: Image.Image, values: np.ndarray, opacity: float = 0.75
 
 
 def jpeg_bytes(image: Image.Image, longer_side: int | None = None, quality: int = 88) -> bytes:
-    """JPEG, reduced to `longer_side` where it is larger; alpha is dropped (`models.colors.as_rgb`)."""
+    """JPEG, reduced to `longer_side` where it is larger; alpha is dropped
+    (`models.inputs.channels.as_rgb`)."""
     image = as_rgb(image)
     if longer_side and max(image.size) > longer_side:
         scale = longer_side / max(image.size)

@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from models import parameter_sets
-from models.atomic import atomic
 from models.errors import UserError
-from models.file_formats import foreign_format, is_safetensors
-from models.foreign_checkpoints import read_torch, unwrap
-from models.key_prefix import aligned
-from models.named_architecture import hint as suggestion
+from models.files.atomic import atomic
+from models.files.formats import foreign_format, is_safetensors
+from models.foreign import parameter_sets
+from models.foreign.checkpoints import read_torch, unwrap
+from models.foreign.key_prefix import aligned
+from models.foreign.named_architecture import hint as suggestion
 from models.recipe_keys import with_current_recipe
 
 SCHEMA = 1

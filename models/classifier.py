@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from models.access import Access
 from models.domains import domain_of
-from models.foreign import access_of
-from models.output_kinds import recorded
+from models.foreign.networks import access_of
+from models.layers.access import Access
+from models.outputs.kinds import recorded
 from models.preprocessing import Preprocessing, stack
 
 ONE_OUTPUT = (
@@ -28,8 +28,8 @@ class Classifier:
     the classes differ from it. `source`: what `load` takes for the network, where that is not its `name`;
     `notes`: what was found out about it, a line each; `which`: the set of parameters that was read, of a file
     with several; `names_from`: where a person gave the names of the outputs (a file's name, `classes=`);
-    `code`: a hash of the person's own code that builds it (`models.code_identity`), empty for networks
-    without; `task`: one of `models.task.TASKS`, empty where nothing says so."""
+    `code`: a hash of the person's own code that builds it (`models.own_code.identity`), empty for networks
+    without; `task`: one of `models.outputs.task.TASKS`, empty where nothing says so."""
 
     name: str
     model: nn.Module

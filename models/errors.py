@@ -1,6 +1,6 @@
 """Exceptions whose messages are written for people."""
 
-from models.shown_paths import shown
+from models.files.shown_paths import shown
 
 
 class UserError(ValueError):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
-from models.colors import BY_COUNT, MODES, READ, as_rgb, has_alpha, swapped
 from models.counts import counted
 from models.errors import UserError
+from models.inputs.channels import BY_COUNT, MODES, READ, as_rgb, has_alpha, swapped
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +95,7 @@ class Preprocessing:
         return self._view(image.convert(MODES[self.channels]))
 
     def shown(self, image: Image.Image) -> Image.Image:
-        """The `view` for a person: RGB, without alpha (`models.colors.as_rgb`)."""
+        """The `view` for a person: RGB, without alpha (`models.inputs.channels.as_rgb`)."""
         return as_rgb(self.view(image))
 
     def _view(self, image: Image.Image) -> Image.Image:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from models.shown_paths import shown
+from models.files.shown_paths import shown
 
 
 def program() -> str:

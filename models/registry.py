@@ -16,10 +16,11 @@ from torch import nn
 from models.classifier import Classifier
 from models.counts import counted
 from models.errors import UserError
-from models.input_options import require_channels, with_options
-from models.parameter_sets import reading
+from models.foreign.parameter_sets import reading
+from models.inputs.options import PreprocessingOptions
+from models.inputs.with_options import require_channels, with_options
+from models.own_code.trusted import trust
 from models.preprocessing import Preprocessing, require_readable
-from models.preprocessing_options import PreprocessingOptions
 from models.program import program
 from models.sources.base import ModelSource, ModelSpec
 from models.sources.checkpoint_file import CheckpointFile
@@ -36,7 +37,6 @@ from models.sources.timm_hub import TimmHubModels
 from models.sources.timm_models import TimmModels
 from models.sources.torchscript import TorchScriptFile
 from models.sources.torchvision_models import TorchvisionModels
-from models.trusted_code import trust
 
 
 def spec(name: str) -> ModelSpec:
@@ -94,9 +94,9 @@ def load(
     Vitrine wrote. `weights`: a checkpoint file (default: the official ones are fetched), with which `name`
     may be empty where it says its architecture. `classes`: names that the weights lack. `options`: what a
     person says about the input, or a run recorded. `which`: the set to read of a file with several.
-    `outputs`: what the network returns (`models.output_kinds.KINDS`; empty: found out); of the `task` of
-    several labels (`models.task.TASKS`), probabilities need not sum to 1, and of numbers, outputs are not
-    read as those of classes. Raises UserError for what cannot be had or does not fit.
+    `outputs`: what the network returns (`models.outputs.kinds.KINDS`; empty: found out); of the `task` of
+    several labels (`models.outputs.task.TASKS`), probabilities need not sum to 1, and of numbers, outputs are
+    not read as those of classes. Raises UserError for what cannot be had or does not fit.
     """
     if weights and not name:
         name, weights = str(weights), None

@@ -41,10 +41,11 @@ from explain.run.engine import run
 from explain.run.format import MANIFEST, Manifest
 from explain.run.reader import RunData, open_run
 from explain.run.trusted_data import allow
-from models import cost, memory
+from models import memory
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
+from models.measures import cost
 from models.preprocessing import Preprocessing
 from models.training.progress import Progress
 from tests.chromium import FLAGS, executable
@@ -297,9 +298,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         json.dumps({"executablePath": executable(), "args": FLAGS, "headless": True, "host": "127.0.0.1"})
     )
     command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config"]
-    process = subprocess.Popen(
-        [*command, str(config)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen([*command, config], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     yield process.stdout.readline().strip()
     os.killpg(process.pid, signal.SIGTERM)  # with Node and Chromium, which it started

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from explain.run.format import OF_CLASS, Manifest, Request, area_column, map_column
-from explain.run.kept_maps import KeptMaps
-from explain.run.label_rows import mapped_classes
-from explain.run.label_sets import LabelSets
-from models.task import MULTI
+from explain.run.outputs.kept_maps import KeptMaps
+from explain.run.outputs.label_rows import mapped_classes
+from explain.run.outputs.label_sets import LabelSets
+from models.outputs.task import MULTI
 
 METHOD = "grad_cam"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from explain.run.map_stats import attention_statistics
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData, open_run
 from tests.conftest import TOON_RUN
 

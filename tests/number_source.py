@@ -11,12 +11,12 @@ from PIL import Image
 from torchvision.transforms import functional as TF
 
 from explain.run.engine import run
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import open_run
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.source import ImageSource, Item
-from models.task import REGRESSION, with_task
+from models.outputs.task import REGRESSION, with_task
 from tests.conftest import TINY, TinyNet
 
 OUTPUTS = ("red", "blue", "light")

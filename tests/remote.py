@@ -49,7 +49,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def servers_are_asked() -> Iterator[None]:
     """No server counts as silent because a test before did not reach it."""
-    from models.data.remote_errors import forget_silence
+    from models.data.remote.errors import forget_silence
 
     forget_silence()
     yield

@@ -7,9 +7,9 @@ from typing import Any
 import fsspec
 import pytest
 
-from explain.run import mirrors, writer_lock
 from explain.run.engine import run
 from explain.run.format import part_files
+from explain.run.remote import mirrors, writer_lock
 from models.data.folder import FolderSource
 from tests.buckets import S3Server
 from tests.conftest import _save_pictures, _tiny

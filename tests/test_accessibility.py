@@ -13,7 +13,7 @@ from PIL import Image
 
 import dashboard.tabs.new_run
 from dashboard.session.context import Context
-from explain.run.notes import add
+from explain.run.people.notes import add
 from explain.run.reader import open_run
 from models.faces.crop import FaceCrop
 from models.faces.tracking import FaceTracker
@@ -196,7 +196,7 @@ def test_axe_finds_nothing(
 ) -> None:
     """Wide and light, wide and dark, narrow and dark, narrow and light: every rule in the first theme of a
     width; in the second theme, which changes nothing but colors, their contrast."""
-    monkeypatch.setattr("explain.run.preflight.MOST", 32)
+    monkeypatch.setattr("explain.run.preflight.check.MOST", 32)
     answer = json.loads(run_command(*CHECK, "--json").stdout)  # without a process of its own
     monkeypatch.setattr(dashboard.tabs.new_run, "check_in_steps", lambda words, stop: iter([answer]))
     monkeypatch.setattr(FaceTracker, "crop", cropped)  # the camera shows none

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dashboard.components.layer_view import channel_alone, channel_sheet, layer_table
+from dashboard.components.network.layer_view import channel_alone, channel_sheet, layer_table
 from dashboard.tabs.layers_state import LayersView
 from explain import render
 from explain.features.activations import ORDERS, Activations, activations, order, scaled

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.atomic import atomic, output_file
 from models.errors import UserError
+from models.files.atomic import atomic, output_file
 
 
 def stop_half_way(path: Path, failure: type[BaseException]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from explain.analysis.binary import (
+from explain.analysis.binary.measures import (
     RESAMPLES,
     BinaryScores,
     Counts,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.run.notes import read
+from explain.run.people.notes import read
 from explain.run.reader import open_run
 from tests.pages import (
     DRAWN,

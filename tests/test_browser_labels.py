@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from explain.run.engine import run
-from explain.run.notes import UNKNOWN, read
+from explain.run.people.notes import UNKNOWN, read
 from explain.run.reader import open_run
 from tests.pages import FITS, Events, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab, resized, served
 from tests.test_label_compare import other_network

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from explain.analysis.number_proposals import number_findings
-from explain.analysis.run_numbers import plane_of
+from explain.analysis.numbers.proposals import number_findings
+from explain.analysis.numbers.run_numbers import plane_of
 from tests.number_runs import MadeUp, made_up
 from tests.pages import FITS, Events, served
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from explain.analysis.findings import Findings
-from explain.analysis.review import Review
-from explain.run.notes import read as notes_of
+from explain.analysis.label_errors.review import Review
+from explain.run.people.notes import read as notes_of
+from explain.run.people.review import AGREE, OTHER, SKIP, UNSURE, read
 from explain.run.reader import RunData, open_run
-from explain.run.review import AGREE, OTHER, SKIP, UNSURE, read
 from tests.pages import Events, fits_wide_and_narrow, on_a_phone_in_the_dark, on_tab, open_tab, served
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -16,7 +16,7 @@ from PIL import Image
 from explain.run.engine import match, run
 from explain.run.reader import open_run
 from models import checkpoints, registry
-from models.classes import unnamed
+from models.classes.names import unnamed
 from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.reopen import reopen

@@ -12,7 +12,7 @@ from models import registry
 from models.classifier import Classifier
 from models.data.open import open_data
 from models.errors import UserError
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
 from tests.test_cases import FEW, case, folder, same, small_net
 
 pytestmark = pytest.mark.data

@@ -6,11 +6,11 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from torch import Tensor
 from torch.nn import functional as F
 
-from explain.quality import cell_imputation
-from explain.quality.cell_elements import fits
-from explain.quality.cell_imputation import CellImputer
 from explain.quality.cells import as_pixels
-from explain.quality.imputation import impute
+from explain.quality.road import cell_imputation
+from explain.quality.road.cell_elements import fits
+from explain.quality.road.cell_imputation import CellImputer
+from explain.quality.road.imputation import impute
 
 Size = tuple[int, int]
 

@@ -12,8 +12,8 @@ from explain.analysis.findings import Findings, analyze
 from explain.analysis.format_text import format_proposals, format_text
 from explain.analysis.groups import group
 from explain.run.reader import RunData, open_run
-from models.chance import chance_level, p_of_chance
-from models.evaluation import evaluate
+from models.measures.chance import chance_level, p_of_chance
+from models.measures.evaluation import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_many_outputs_and_few_classes_of_images(whole: RunData) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
-    from dashboard.components.slice_view import slice_view
+    from dashboard.components.errors.slice_view import slice_view
     from dashboard.tabs.errors import pieces
     from dashboard.tabs.errors_state import first_view
     from explain.export.report import report

@@ -15,14 +15,14 @@ from torchvision import transforms as T
 
 import vitrine
 from explain.network.hooks import logits
-from models.colors import channels_wanted
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
+from models.inputs.channels import channels_wanted
+from models.inputs.options import PreprocessingOptions, words_for
+from models.inputs.processor_config import from_processor_config
+from models.inputs.transforms import read_transform
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions, words_for
-from models.processor_config import from_processor_config
 from models.registry import load
-from models.transforms import read_transform
 from tests.alpha import (
     FACTORY,
     MEAN,

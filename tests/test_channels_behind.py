@@ -14,7 +14,7 @@ from torch import Tensor
 
 import vitrine
 from dashboard.app import build
-from dashboard.components.strongest import part_of
+from dashboard.components.network.strongest import part_of
 from dashboard.session.context import Context
 from dashboard.tabs.filters import Pieces
 from dashboard.tabs.filters_state import FiltersView
@@ -34,10 +34,10 @@ from explain.network.hooks import logits
 from explain.render import jpeg_bytes, signed_pixels
 from explain.run.images import network_view, original
 from explain.run.model import network_of
+from explain.run.preflight.readings import single_readings
 from explain.run.reader import RunData, open_run
-from explain.run.readings import single_readings
 from models.data.folder import FolderSource
-from models.preprocessing_options import PreprocessingOptions, words_for
+from models.inputs.options import PreprocessingOptions, words_for
 from models.registry import load
 from models.training.augment import Augmentation
 from tests.alpha import FACTORY, alpha_pictures, code_below, network, plain, told, transparent

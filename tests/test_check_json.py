@@ -8,8 +8,8 @@ from scipy.stats import binomtest
 
 from explain.analysis.verdict import format_text
 from explain.cli.check_json import preflight_answer
-from explain.run.preflight import DOUBT, preflight
-from explain.run.sample import Sample
+from explain.run.preflight.check import DOUBT, preflight
+from explain.run.preflight.sample import Sample
 from models.data.folder import FolderSource
 from models.sources.module import from_module
 from tests.command import run_command
@@ -21,7 +21,7 @@ CHECK = ("check", "--model", "tiny_conv:toon_studios", "--data", "toon_studios")
 @pytest.mark.slow
 @pytest.mark.usefixtures("drawn_once")
 def test_json_of_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explain.run.preflight.MOST", 128)
+    monkeypatch.setattr("explain.run.preflight.check.MOST", 128)
     done = run_command(*CHECK, "--json")
     answer = json.loads(done.stdout)  # nothing else is on standard output
     assert done.returncode == 0
@@ -52,8 +52,10 @@ def test_json_says_what_the_text_says(pictures: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("drawn_once")
 def test_json_of_a_check_with_a_wrong_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explain.run.preflight.MOST", 128)
-    monkeypatch.setattr("explain.run.preflight.SECONDS", 300)  # a busy machine reads fewer images in time
+    monkeypatch.setattr("explain.run.preflight.check.MOST", 128)
+    monkeypatch.setattr(
+        "explain.run.preflight.check.SECONDS", 300
+    )  # a busy machine reads fewer images in time
     done = run_command(*CHECK, "--mean", "0.9", "--std", "0.05", "--json")
     answer = json.loads(done.stdout)
     assert done.returncode == 1

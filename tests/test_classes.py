@@ -10,11 +10,11 @@ from PIL import Image
 from explain.export.selection import _class, _pair
 from explain.features.units import units_in
 from explain.methods.single_image import class_number
-from models.class_mapping import read_mapping
-from models.class_matching import match_classes
-from models.class_names import must_differ, read_names
-from models.class_order import UnclearOrder
-from models.classes import find_class, names_by_data, one_spelling, unnamed
+from models.classes.given_names import must_differ, read_names
+from models.classes.mapping import read_mapping
+from models.classes.matching import match_classes
+from models.classes.names import find_class, names_by_data, one_spelling, unnamed
+from models.classes.order import UnclearOrder
 from models.data.open import open_data
 from models.errors import UserError
 

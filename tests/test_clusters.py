@@ -10,7 +10,7 @@ from sklearn.neighbors import kneighbors_graph
 
 from explain.analysis.clusters import SAMPLE, Clustering, affinity, cluster_maps, split
 from models.errors import UserError
-from models.evaluation import wilson_interval
+from models.measures.evaluation import wilson_interval
 
 
 def spots(centers: np.ndarray, seed: int = 0, jitter: float = 0.04, size: int = 8) -> np.ndarray:

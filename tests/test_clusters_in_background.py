@@ -13,13 +13,13 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from dashboard.components import cluster_view
+from dashboard.components.errors import cluster_view
 from dashboard.session.background import Background
 from dashboard.session.context import Context
 from dashboard.tabs.errors import ErrorsTab
-from explain.analysis import evidence
 from explain.analysis.clusters import Cluster, Clustering
 from explain.analysis.findings import Findings
+from explain.analysis.proposals import evidence
 from explain.run.reader import RunData
 from models.errors import Cancelled, UserError
 from tests.pages import served

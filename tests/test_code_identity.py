@@ -11,7 +11,7 @@ import pytest
 from explain.run.model import network_of
 from explain.run.reader import open_run
 from models.errors import UserError
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
 from models.registry import load
 from tests.command import launch, one_line
 

@@ -16,12 +16,12 @@ from dashboard.components.compare_view import chooser, class_changes, flips, sum
 from dashboard.session.context import Context
 from dashboard.tabs.compare import Comparisons, pieces
 from dashboard.tabs.compare_state import LISTS, Choice
-from explain.analysis.bootstrap import METRICS, Drawn, Predictions, side_by_side
 from explain.analysis.compare import as_table, compare, format_text, match, mcnemar
 from explain.analysis.similarity import map_similarity, partners
+from explain.analysis.statistics.bootstrap import METRICS, Drawn, Predictions, side_by_side
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
-from models.evaluation import evaluate
+from models.measures.evaluation import evaluate
 
 if TYPE_CHECKING:
     from models.classifier import Classifier

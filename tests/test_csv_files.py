@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from explain.run.engine import run
-from explain.run.notes import add, write_labels, write_table
+from explain.run.people.notes import add, write_labels, write_table
 from explain.run.reader import open_run
 from models.classifier import Classifier
-from models.csv_files import FORMULA, plain, spreadsheet_safe, unquoted, write_csv
 from models.data.corrections import corrected, read_corrections
 from models.data.folder import FolderSource
 from models.errors import UserError
+from models.files.csv_files import FORMULA, plain, spreadsheet_safe, unquoted, write_csv
 
 
 def formulas(path: Path) -> list[str]:

@@ -150,7 +150,7 @@ def test_with_damaged_files_the_page_opens_and_every_click_is_answered(
     from tests.pages import served
     from tests.raw import Visitor
 
-    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)  # pictures are not damaged
+    monkeypatch.setattr("dashboard.components.errors.gallery.CLASSES_A_PAGE", 1)  # pictures are not damaged
     folder = tmp_path / "run"
     shutil.copytree(ROOT / "tests" / "toon_run", folder)
     for name in names:
@@ -174,7 +174,7 @@ def test_with_damaged_files_the_page_opens_and_every_click_is_answered(
 
 
 def test_one_bad_file_hides_no_training(tmp_path: Path) -> None:
-    from dashboard.components.training_list import training_list
+    from dashboard.components.listed.training_list import training_list
     from models.training.trained import find_trained
 
     good = ROOT / "models" / "weights" / "fer_vgg.toon_faces.safetensors"
@@ -338,7 +338,7 @@ def test_metadata_of_other_types_is_left_out(small_run: RunData) -> None:
 def test_pipes_in_a_run_folder_hang_nothing(small_run: RunData) -> None:
     import os
 
-    from explain.run.notes import read
+    from explain.run.people.notes import read
 
     os.mkfifo(small_run.folder / "notes.jsonl")
     os.mkfifo(small_run.folder / "samples" / "part-00009.parquet")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.components.confusion import confusion
-from dashboard.components.gallery import gallery
+from dashboard.components.errors.confusion import confusion
+from dashboard.components.errors.gallery import gallery
+from dashboard.components.headline import numbers
+from dashboard.components.inspect.subject import facts, run_maps
 from dashboard.components.note_editor import class_names
-from dashboard.components.numbers import numbers
-from dashboard.components.subject import facts, run_maps
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import EXAMPLES, examples_strip, open_example
 from dashboard.server.uploads import open_upload

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from models.class_mapping import read_mapping
-from models.class_matching import match_classes
+from models.classes.mapping import read_mapping
+from models.classes.matching import match_classes
 from models.data.folder import FolderSource
 from models.data.images import UnreadableImage, open_image
 from models.data.open import open_data
 from models.data.reopen import reopen
-from models.data.table import TableSource
+from models.data.tables.table import TableSource
 from models.errors import UserError
 
 FER = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")

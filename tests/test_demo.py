@@ -7,14 +7,14 @@ import shlex
 import numpy as np
 import pytest
 
-from dashboard.components.gallery import gallery
+from dashboard.components.errors.gallery import gallery
 from dashboard.session.context import Context
 from dashboard.tabs.errors import pieces, proposed
 from dashboard.tabs.errors_state import first_view
 from explain.analysis.compare import compare
 from explain.analysis.compare_shortcuts import shortcut_changes
 from explain.analysis.findings import Findings
-from explain.analysis.next_training import command_of, description_of
+from explain.analysis.proposals.next_training import command_of, description_of
 from explain.quality.known import state_of
 from explain.run.reader import RunData, open_run
 from launch import DEMO, REPAIRED

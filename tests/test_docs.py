@@ -117,7 +117,7 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("drawn_once")
 def test_the_page_on_photos_works_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its script and its commands, in an empty folder."""
-    monkeypatch.setattr("explain.run.preflight.MOST", 32)
+    monkeypatch.setattr("explain.run.preflight.check.MOST", 32)
     page = ROOT / "docs" / "photos.md"
     (script,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
     for words, fewer in {

@@ -10,11 +10,11 @@ import pytest
 from scipy import stats
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.analysis.exchanged import exchanges
 from explain.analysis.findings import Findings
-from explain.analysis.sure_predictions import sure_counts, sure_rows
+from explain.analysis.label_errors.sure_predictions import sure_counts, sure_rows
+from explain.analysis.proposals.exchanged import exchanges
 from explain.run.reader import RunData, open_run
-from models.evaluation import wilson_interval
+from models.measures.evaluation import wilson_interval
 
 
 def made(folder: Path, faults: Faults, images: int = 1600, apart: float = 2.5, seed: int = 0) -> RunData:

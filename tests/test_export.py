@@ -19,7 +19,7 @@ from explain.export.anonymize import COVER, eye_band, without_eyes
 from explain.export.gallery import Export, ExportOptions
 from explain.export.selection import selected
 from explain.run.engine import run
-from explain.run.notes import add
+from explain.run.people.notes import add
 from explain.run.reader import RunData, open_run
 from explain.run.regions import HIDDEN
 from models.classifier import Classifier

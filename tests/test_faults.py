@@ -10,8 +10,8 @@ import pytest
 
 from explain.run.engine import run
 from explain.run.format import part_files
-from explain.run.notes import NOTES, add, read
 from explain.run.one_writer import one_writer
+from explain.run.people.notes import NOTES, add, read
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.fer_copies import COPIES, agreement, majority, of_people, table
-from models.data.votes import VoteColumns
+from models.data.tables.votes import VoteColumns
 
 VOTES = np.array([[6, 3, 1, 0], [0, 8, 0, 2], [4, 4, 0, 2], [0, 0, 3, 7], [2, 1, 1, 0]], float)
 

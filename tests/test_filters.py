@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from dashboard.components.controls import pager, pages_of
-from dashboard.components.depth_view import charts_of, depth_panel
-from dashboard.components.filter_view import feature_panel, filter_alone, kernel_panel
+from dashboard.components.network.depth_view import charts_of, depth_panel
+from dashboard.components.network.filter_view import feature_panel, filter_alone, kernel_panel
 from dashboard.components.sheet import Cell, bars, sheet
 from dashboard.error_boundary import error_boundary
 from dashboard.session.cancellation import in_turns

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.run.notes import add
+from explain.run.people.notes import add
 from explain.run.reader import open_run
 from tests.command import launch, one_line
 

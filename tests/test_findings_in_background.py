@@ -16,19 +16,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.components.audit import _rows
+from dashboard.components.errors.audit import _rows
 from dashboard.session import context
 from dashboard.session.context import Context
 from dashboard.tabs import errors
 from dashboard.tabs.errors import WAITS, ErrorsTab, changed
 from dashboard.tabs.errors_state import first_view
 from explain.analysis.clusters import cluster_maps
-from explain.analysis.evidence import MEANS
 from explain.analysis.few_parts import of_few_parts
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.mean_maps import mean_maps
-from explain.analysis.number_proposals import NumberFindings
+from explain.analysis.numbers.proposals import NumberFindings
 from explain.analysis.once import Once
+from explain.analysis.proposals.evidence import MEANS
 from explain.run.reader import RunData, open_run
 from tests.number_runs import made_up
 from tests.pages import served
@@ -185,7 +185,9 @@ def test_kept_means_and_suspicion_are_the_computed_ones(
     list(analyze(before, clicks=False))
     again = Findings(open_run(small_run.folder))
     for name in ("mean_maps", "wrong_probability", "checked", "fit"):
-        monkeypatch.setattr(f"explain.analysis.evidence.{name}", lambda *args: pytest.fail("computed again"))
+        monkeypatch.setattr(
+            f"explain.analysis.proposals.evidence.{name}", lambda *args: pytest.fail("computed again")
+        )
     np.testing.assert_array_equal(again.suspicion, before.suspicion)
     for method in small_run.manifest.request.methods:
         for target in ("pred", "label"):

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
-from dashboard.components.audit import audit
-from dashboard.components.cluster_view import cluster_view
-from dashboard.components.slice_view import slice_view
+from dashboard.components.errors.audit import audit
+from dashboard.components.errors.cluster_view import cluster_view
+from dashboard.components.errors.slice_view import slice_view
 from dashboard.tabs.errors import proposed
 from dashboard.tabs.errors_state import first_view
 from explain.analysis.findings import Findings
 from explain.analysis.format_text import format_label_sets, format_numbers, format_proposals, format_text
-from explain.analysis.label_proposals import OF_ALL, OF_EACH, LabelSetFindings
-from explain.analysis.number_proposals import NumberFindings
+from explain.analysis.multi_label.proposals import OF_ALL, OF_EACH, LabelSetFindings
+from explain.analysis.numbers.proposals import NumberFindings
 from explain.analysis.on_maps import CHECKS_ON_MAPS, PARTS, REMARK, command
-from explain.analysis.proposals import CHECKS
+from explain.analysis.proposals.registry import CHECKS
 from explain.export.report import report
 from explain.quality.known import state_of
 from explain.run.reader import open_run

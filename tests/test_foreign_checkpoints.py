@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from models import checkpoints, registry
-from models.class_names import read_names
+from models.classes.given_names import read_names
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 
@@ -217,7 +217,7 @@ def test_auxiliary_heads_keep_their_outputs(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("random_weights")
 def test_input_channels_follow_the_file(tmp_path: Path) -> None:
-    from models.preprocessing_options import PreprocessingOptions
+    from models.inputs.options import PreprocessingOptions
 
     for channels in (1, 5):
         model = changed("resnet18", "conv1", nn.Conv2d(channels, 64, 7, 2, 3, bias=False))

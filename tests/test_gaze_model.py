@@ -18,7 +18,6 @@ from models import checkpoints
 from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.salnet import FULL, INPUT, OUTPUT, SalNet
 from models.errors import UserError
-from models.extractor import feature_extractor
 from models.gaze import training as module
 from models.gaze.density import density
 from models.gaze.examples import Mirrored, features, kept, looked_at, standardize
@@ -28,6 +27,7 @@ from models.gaze.model import load_gaze
 from models.gaze.recipe import gaze_recipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets
 from models.gaze.training import GazeTraining
+from models.layers.extractor import feature_extractor
 from models.preprocessing import Preprocessing
 from models.registry import load
 from models.shipped import shipped

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dashboard.components.gaze_view import (
+from dashboard.components.network.gaze_view import (
     disagreement,
     fixations,
     from_folder,

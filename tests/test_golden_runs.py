@@ -19,7 +19,7 @@ from explain.analysis.groups import EARLIER_NAMES, LISTS, group
 from explain.export.gallery import Export, ExportOptions
 from explain.export.report import report
 from explain.run.format import MANIFEST, REQUEST
-from explain.run.notes import read
+from explain.run.people.notes import read
 from explain.run.reader import RunData, open_run
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dashboard.components.audit import audit
-from dashboard.components.depth_view import depth_panel
+from dashboard.components.errors.audit import audit
 from dashboard.components.header import header
+from dashboard.components.network.depth_view import depth_panel
 from dashboard.tabs.errors import pieces
 from dashboard.tabs.errors_state import LENSES, first_view
 from dashboard.tabs.gaze import numbers

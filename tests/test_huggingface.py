@@ -16,10 +16,10 @@ from explain.network.target_layers import default_layer, map_layers
 from explain.run.model import network_of
 from explain.run.reader import open_run
 from models.errors import UserError
-from models.preprocessing_options import PreprocessingOptions
-from models.probabilities import probabilities
+from models.inputs.options import PreprocessingOptions
+from models.outputs.probabilities import probabilities
+from models.outputs.task import MULTI, REGRESSION, SINGLE, with_task
 from models.registry import load
-from models.task import MULTI, REGRESSION, SINGLE, with_task
 from tests.command import launch
 from tests.maps import ATTENTION
 

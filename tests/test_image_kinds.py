@@ -255,10 +255,10 @@ def test_heic_names_the_package_that_reads_it(monkeypatch: pytest.MonkeyPatch, t
             images.open_image(HEIC.replace(b"ftypheic", b"ftyp" + brand))
         assert str(refused.value) == "HEIC: install pillow-heif, or save it as JPEG or PNG"
     monkeypatch.setattr("models.data.skipped.REFUSED", images.REFUSED)
-    monkeypatch.setattr("models.data.table.REFUSED", images.REFUSED)
-    monkeypatch.setattr("models.data.ids.REFUSED", images.REFUSED)
+    monkeypatch.setattr("models.data.tables.table.REFUSED", images.REFUSED)
+    monkeypatch.setattr("models.data.tables.ids.REFUSED", images.REFUSED)
     monkeypatch.setattr("models.data.folder.SUFFIXES", images.SUFFIXES)
-    monkeypatch.setattr("models.data.table.SUFFIXES", images.SUFFIXES)
+    monkeypatch.setattr("models.data.tables.table.SUFFIXES", images.SUFFIXES)
     (tmp_path / "d" / "a").mkdir(parents=True)
     (tmp_path / "d" / "a" / "1.HEIC").write_bytes(HEIC)
     with pytest.raises(UserError, match=r"\(\.heic 1\); HEIC: install pillow-heif, or save"):

@@ -9,8 +9,8 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from torch import Tensor
 from torch.nn import functional as F
 
-from explain.quality import imputation
-from explain.quality.imputation import impute
+from explain.quality.road import imputation
+from explain.quality.road.imputation import impute
 from models.errors import UserError
 
 CLOSE = 1e-3  # in standard deviations of the image

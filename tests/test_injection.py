@@ -101,7 +101,7 @@ def jpeg() -> bytes:
 
 def of_plain_data() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Public functions of components that take plain data, each as a call with hostile data."""
-    for module in pkgutil.iter_modules(components.__path__, f"{components.__name__}."):
+    for module in pkgutil.walk_packages(components.__path__, f"{components.__name__}."):
         members = vars(importlib.import_module(module.name))
         for name, function in members.items():
             if name.startswith("_") or not inspect.isfunction(function) or function.__module__ != module.name:
@@ -192,7 +192,7 @@ def plant_run(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from explain.run.notes import add
+    from explain.run.people.notes import add
 
     for name in ("analysis.json", "analysis.parquet", "contrasts.parquet"):
         (folder / name).unlink()  # computed again, from the hostile names

@@ -33,13 +33,13 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.parts import Parts
 from models.errors import UserError
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions, options_for, words_for
+from models.inputs.transforms import read_transform
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, options_for, words_for
 from models.registry import load
 from models.training.measure import measure
 from models.training.recipe import Recipe
 from models.training.train import Training
-from models.transforms import read_transform
 from tests.command import launch, one_line
 from tests.conftest import TinyNet
 

@@ -11,9 +11,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import dashboard.session.image_sessions
-from dashboard.components.map_cards import Card, heading, map_cards
+from dashboard.components.inspect.map_cards import Card, heading, map_cards
+from dashboard.components.inspect.subject import calibrated, facts
 from dashboard.components.parameters import ParameterControls
-from dashboard.components.subject import calibrated, facts
 from dashboard.session.cancellation import Cancellation
 from dashboard.session.context import Context
 from dashboard.session.image_sessions import ImageSessions
@@ -25,7 +25,7 @@ from explain.methods.live import MapRequest, open_session
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
 from explain.methods.request import Smoothing
-from explain.quality.map_scores import held_bytes, measured
+from explain.quality.one_map.map_scores import held_bytes, measured
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.images import open_image

@@ -26,11 +26,11 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.parts import Parts
 from models.errors import UserError
-from models.extractor import Untraceable
 from models.inversion import training as module
 from models.inversion.decoder import features_of, load_decoder, load_decoders
 from models.inversion.recipe import InversionRecipe
 from models.inversion.training import Features, Inversion, mean_distance
+from models.layers.extractor import Untraceable
 from tests.stopped import in_the_second_epoch
 from tests.test_capture import assert_as_found, snapshot
 

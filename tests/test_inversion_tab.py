@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
+from dashboard.components.network.inversion_view import edits, over_depth, row_of_layers, under_way
 from dashboard.session.context import Context
 from dashboard.session.decoder_service import DecoderService
 from explain.inversion.rebuild import Rebuilt

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from explain.network.summary import layers as layers_of
 from explain.network.target_layers import default_layer
 from models.errors import UserError
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
 from models.registry import load
 from models.sources.module import from_module
 from tests.test_network_files import images_of, same_maps

@@ -8,11 +8,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from explain.analysis.binary import BinaryScores
+from explain.analysis.binary.held_out import better_threshold, cross_decided
+from explain.analysis.binary.measures import BinaryScores
 from explain.analysis.clusters import cluster_maps
 from explain.analysis.findings import Findings
-from explain.analysis.held_out import better_threshold, cross_decided
-from explain.analysis.label_proposals import LabelSetFindings
+from explain.analysis.multi_label.proposals import LabelSetFindings
 from explain.analysis.slices import slices
 from tests.label_runs import METHOD, drawn, label_sets, logit, sigmoid
 from tests.test_label_findings import of_kind

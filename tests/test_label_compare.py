@@ -17,10 +17,10 @@ from dashboard.tabs.compare import Comparisons, label_pieces
 from dashboard.tabs.compare_state import Choice, from_query
 from dashboard.tabs.inspect import InspectTab, show_row
 from dashboard.tabs.label_link import label_of_link
-from explain.analysis.intervals import resamples
-from explain.analysis.label_compare import LabelComparison, compare_labels
+from explain.analysis.multi_label.compare import LabelComparison, compare_labels
+from explain.analysis.statistics.intervals import resamples
 from explain.run.engine import run
-from explain.run.label_sets import LabelSets
+from explain.run.outputs.label_sets import LabelSets
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.source import Item

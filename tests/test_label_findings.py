@@ -14,10 +14,10 @@ from dashboard.tabs.errors_state import first_view
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.format_text import format_label_sets
 from explain.analysis.groups import group, lists_of
-from explain.analysis.label_pairs import called_instead, together
-from explain.analysis.label_proposals import LabelSetFindings, label_set_findings
-from explain.analysis.label_quality import image_quality
-from explain.analysis.proposal import Proposal
+from explain.analysis.label_errors.quality import image_quality
+from explain.analysis.multi_label.pairs import called_instead, together
+from explain.analysis.multi_label.proposals import LabelSetFindings, label_set_findings
+from explain.analysis.proposals.proposal import Proposal
 from tests.label_runs import drawn, label_sets, logit, sigmoid
 
 

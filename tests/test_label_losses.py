@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from models.data.toon_attributes import CLASSES, ToonAttributes
-from models.label_measures import (
+from models.measures.labels import (
     average_precision,
     average_precisions,
     f1_scores,
     mean_average_precision,
     mean_average_precision_interval,
 )
-from models.task import MULTI
+from models.outputs.task import MULTI
 from models.training.balance import draw_weights, frequencies, positive_weights, sampler
 from models.training.multi_label import numbers
 from models.training.recipe import Recipe

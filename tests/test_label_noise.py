@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.findings import Findings
 from explain.analysis.groups import group
-from explain.analysis.label_noise import confident_joint, noise_matrix, wrong_probability
+from explain.analysis.label_errors.noise import confident_joint, noise_matrix, wrong_probability
 from explain.run.reader import RunData, open_run
 
 CLASSES = 8

@@ -16,8 +16,8 @@ from explain.analysis.findings import Findings
 from explain.analysis.groups import group
 from explain.export.table import everything
 from explain.run.engine import run
-from explain.run.label_sets import LabelSets
-from explain.run.notes import NOTES, UNKNOWN, Note, add, as_table, corrections_of, labels_table, read
+from explain.run.outputs.label_sets import LabelSets
+from explain.run.people.notes import NOTES, UNKNOWN, Note, add, as_table, corrections_of, labels_table, read
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.corrections import Corrected, corrected, read_corrections

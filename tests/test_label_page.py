@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 import vitrine
 from dashboard.app import build
 from dashboard.components.cards import cards
-from dashboard.components.label_table import label_table
+from dashboard.components.errors.label_table import label_table
 from dashboard.session.context import Context
 from dashboard.tabs.errors import changed, pieces
 from dashboard.tabs.errors_state import View, asked_label, first_view, from_query
@@ -24,11 +24,11 @@ from dashboard.tabs.registry import TABS, missing
 from explain.analysis.compare import compare as compare_runs
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.groups import group
-from explain.analysis.label_scores import label_scores
+from explain.analysis.multi_label.scores import label_scores
 from explain.analysis.slices import attributes
 from explain.export.gallery import Export
 from explain.run.engine import run
-from explain.run.label_sets import LabelSets, LabelSetsRun
+from explain.run.outputs.label_sets import LabelSets, LabelSetsRun
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.source import Item

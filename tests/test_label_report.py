@@ -12,11 +12,11 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from dashboard.session.context import Context
 from dashboard.tabs.errors_state import first_view
 from dashboard.tabs.export import ExportTab
-from explain.analysis.label_proposals import label_set_findings
+from explain.analysis.multi_label.proposals import label_set_findings
 from explain.export.label_report import label_report, outcome_rows
 from explain.formatting import visible_text
 from explain.run.engine import run
-from explain.run.label_sets import LabelSets
+from explain.run.outputs.label_sets import LabelSets
 from explain.run.reader import open_run
 from models.errors import UserError
 from tests.command import launch, one_line

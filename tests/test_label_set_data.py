@@ -22,7 +22,7 @@ from models.data.open import open_data
 from models.data.registry import register_data_source, unregister_data_source
 from models.data.source import ImageSource, Item, Subset
 from models.errors import UserError
-from models.task import MULTI, SINGLE
+from models.outputs.task import MULTI, SINGLE
 from tests.archives import png, write_tar
 from tests.conftest import TINY, TinyNet
 from tests.label_forms import CLASSES, FORMS, drawn, found, one_hot, pictures_of

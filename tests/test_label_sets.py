@@ -14,22 +14,22 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import functional as TF
 
-from explain.analysis.binary import binary_scores
+from explain.analysis.binary.measures import binary_scores
 from explain.analysis.findings import Findings, analyze
 from explain.run.engine import run
 from explain.run.format import BY_LABEL, MAPS, SAMPLES, maps_of, part_files, read_request
-from explain.run.label_rows import MOST_HITS, mapped_classes
-from explain.run.label_sets import LabelRun, LabelSetsRun
+from explain.run.outputs.label_rows import MOST_HITS, mapped_classes
+from explain.run.outputs.label_sets import LabelRun, LabelSetsRun
+from explain.run.preflight.sample import numbered_sets
 from explain.run.reader import open_run
-from explain.run.sample import numbered_sets
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.source import ImageSource, Item
 from models.errors import Cancelled, UserError
-from models.multi_label import is_multi_label
-from models.probabilities import probabilities
-from models.task import MULTI, SINGLE, as_asked, with_task
+from models.outputs.multi_label import is_multi_label
+from models.outputs.probabilities import probabilities
+from models.outputs.task import MULTI, SINGLE, as_asked, with_task
 from tests.command import run_command
 from tests.conftest import TINY, TinyNet
 

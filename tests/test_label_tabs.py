@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from dashboard.components.inversion_view import edits, over_depth, row_of_layers
+from dashboard.components.network.inversion_view import edits, over_depth, row_of_layers
 from dashboard.session.context import Context
 from dashboard.tabs import filters, layers
 from dashboard.tabs.errors_state import first_view
@@ -29,7 +29,7 @@ from explain.methods.live import MapRequest, open_session
 from explain.run.engine import run
 from explain.run.reader import open_run
 from models.classifier import Classifier
-from models.task import SINGLE
+from models.outputs.task import SINGLE
 from tests.test_label_sets import NAMES, Patches, answering
 
 

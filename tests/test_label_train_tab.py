@@ -8,14 +8,14 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from dashboard.components.training_list import comparison, outcome, state, training_list
+from dashboard.components.listed.training_list import comparison, outcome, state, training_list
 from dashboard.plots import figure
 from dashboard.tabs.train import PLACES, PLOTS
 from dashboard.tabs.train_form import OF_TASK, TrainForm, found_task
 from dashboard.tabs.train_state import TrainView
 from models.data.parts import Parts
 from models.data.toon_attributes import CLASSES, ToonAttributes
-from models.task import MULTI
+from models.outputs.task import MULTI
 from models.training.augment import Augmentation
 from models.training.charts import Bars, charts
 from models.training.compare import class_measure, side_by_side

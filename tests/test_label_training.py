@@ -23,9 +23,9 @@ from models.data.source import ImageSource, Subset
 from models.data.tensors import PixelDataset, readable, truth
 from models.data.toon_attributes import CLASSES, ToonAttributes
 from models.errors import UserError
+from models.outputs.task import MULTI
 from models.preprocessing import Preprocessing
 from models.registry import load
-from models.task import MULTI
 from models.training.augment import Augmentation
 from models.training.balance import draw_weights
 from models.training.charts import Bars, charts

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dashboard.components import live_view
+from dashboard.components.inspect import live_view
 from dashboard.server.frames import SIDE, WRONG
 from dashboard.server.permissions import Access
 from dashboard.session.context import Context

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from explain.quality.described.localization import box_regions, energy, pointing_game
 from explain.quality.grids import resized
-from explain.quality.localization import box_regions, energy, pointing_game
 from explain.run.regions import reduced
 from tests.test_quality_measures import NAN, close, random_maps
 

@@ -16,10 +16,8 @@ from explain.methods.baseline import baseline
 from explain.methods.compute import MapResult
 from explain.methods.live import ImageSession, MapRequest, open_session
 from explain.network.hooks import capture
-from explain.quality import check, curves
-from explain.quality.badge import SHARED, badges
+from explain.quality import curves
 from explain.quality.cells import on_cells
-from explain.quality.check import check_map, known_check
 from explain.quality.controls import (
     IMAGE_CONTROLS,
     OTHER_IMAGE,
@@ -29,15 +27,18 @@ from explain.quality.controls import (
     smooth_noise,
 )
 from explain.quality.curves import CurveSettings, Scorer, curves_of
+from explain.quality.described.randomized import randomized
 from explain.quality.flags import flags
-from explain.quality.kept import Kept, Quantity
-from explain.quality.map_check import NAMES, OWN, RANDOM, MapCheck
-from explain.quality.randomized import randomized
+from explain.quality.one_map import check
+from explain.quality.one_map.badge import SHARED, badges
+from explain.quality.one_map.check import check_map, known_check
+from explain.quality.one_map.kept import Kept, Quantity
+from explain.quality.one_map.map_check import NAMES, OWN, RANDOM, MapCheck
 from explain.quality.similarity import spearman
 from explain.quality.verdict import SHORT
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
-from models.foreign import ForeignNetwork
+from models.foreign.networks import ForeignNetwork
 from tests.conftest import TINY, TinyNet
 from tests.test_python import TRANSFORM, network
 
@@ -375,7 +376,7 @@ def test_the_model_is_left_as_it_was(session: ImageSession) -> None:
 def test_figures_are_dropped_with_their_session(tiny: Classifier) -> None:
     import gc
 
-    from explain.quality.map_scores import _MEASURED
+    from explain.quality.one_map.map_scores import _MEASURED
 
     gc.collect()
     before, session = len(_MEASURED), open_session(tiny, PHOTO)

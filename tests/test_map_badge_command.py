@@ -8,8 +8,8 @@ import pytest
 from torch import nn
 
 import vitrine
-from explain.quality.kept import Badge
-from explain.quality.map_check import ONE_IMAGE
+from explain.quality.one_map.kept import Badge
+from explain.quality.one_map.map_check import ONE_IMAGE
 from models.errors import UserError
 from tests.command import launch
 from tests.test_map_badge import PHOTO
@@ -81,7 +81,7 @@ def test_what_cannot_be_measured_leaves_the_maps_of_the_command(
     def refused(*given: object) -> None:
         raise UserError("Memory does not suffice.")
 
-    monkeypatch.setattr("explain.quality.badge.baseline", refused)
+    monkeypatch.setattr("explain.quality.one_map.badge.baseline", refused)
     text = launch(*words_of(tmp_path, "grad_cam,layer_cam"))
     assert text.count("not measured: Memory does not suffice.") == 2
     assert (tmp_path / "maps" / "photo.layer_cam.npy").is_file()

@@ -19,17 +19,17 @@ from explain.methods.baseline import baseline
 from explain.methods.compute import MapResult
 from explain.methods.live import ImageSession, MapRequest, open_session
 from explain.network.hooks import capture
-from explain.quality import check, other_image
-from explain.quality.check import check_map, known_check
 from explain.quality.controls import partners
 from explain.quality.images import image_batches, near, same_picture
-from explain.quality.map_check import OTHER, OWN
-from explain.quality.map_scores import measured
-from explain.quality.other_image import NO_RUN, OtherImages
+from explain.quality.one_map import check, other_image
+from explain.quality.one_map.check import check_map, known_check
+from explain.quality.one_map.map_check import OTHER, OWN
+from explain.quality.one_map.map_scores import measured
+from explain.quality.one_map.other_image import NO_RUN, OtherImages
 from explain.quality.sample import targets
 from explain.run.engine import run as start
 from explain.run.image_stats import HASH, perceptual_hash
-from explain.run.label_sets import LabelRun
+from explain.run.outputs.label_sets import LabelRun
 from explain.run.reader import RunData, open_run
 from explain.run.trusted_data import allow
 from models.classifier import Classifier

@@ -12,17 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from dashboard.components.badge_view import badge_lines, check_view
-from dashboard.components.map_cards import Card, heading, map_cards
+from dashboard.components.inspect.badge_view import badge_lines, check_view
+from dashboard.components.inspect.map_cards import Card, heading, map_cards
 from dashboard.server.permissions import Access
 from dashboard.session.context import Context
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect import InspectTab, show_row
-from explain.quality import check, curves
+from explain.quality import curves
 from explain.quality.flags import flags
-from explain.quality.kept import Badge, Kept, Quantity
-from explain.quality.map_check import OWN, RANDOM, MapCheck
-from explain.quality.other_image import NOT_OF_RUN
+from explain.quality.one_map import check
+from explain.quality.one_map.kept import Badge, Kept, Quantity
+from explain.quality.one_map.map_check import OWN, RANDOM, MapCheck
+from explain.quality.one_map.other_image import NOT_OF_RUN
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from tests.pages import FITS, Events
@@ -194,7 +195,7 @@ def test_a_check_that_fails_is_one_line(
 def test_figures_that_fail_leave_maps_and_flags(
     small_run: RunData, tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("explain.quality.badge.baseline", lambda *given: 1 / 0)
+    monkeypatch.setattr("explain.quality.one_map.badge.baseline", lambda *given: 1 / 0)
     clicks = Clicks(Context(small_run, network=tiny), ["grad_cam"])
     panel = str(last(clicks.tab.explain(ME, {"row": 0}, *clicks.values))[1])
     assert 'class="vt-map"' in panel

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.components.badge_view import check_view
+from dashboard.components.inspect.badge_view import check_view
 from explain.analysis.chance import caution_of_check
 from explain.methods.live import ImageSession, MapRequest
 from explain.quality.cells import on_cells
-from explain.quality.check import check_map
 from explain.quality.controls import center
-from explain.quality.kept import Quantity
-from explain.quality.map_check import NAMES, OWN, RANDOM, MapCheck
+from explain.quality.one_map.check import check_map
+from explain.quality.one_map.kept import Quantity
+from explain.quality.one_map.map_check import NAMES, OWN, RANDOM, MapCheck
 from explain.quality.similarity import spearman
 from explain.run.reader import RunData
 from tests.label_runs import drawn, label_sets

@@ -27,7 +27,7 @@ from explain.methods.request import MapRequest, Smoothing
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
-from models.one_by_one import one_by_one
+from models.outputs.one_by_one import one_by_one
 from tests.pages import served
 from tests.raw import Visitor
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from models import checkpoints, registry
 from models.architectures.classifiers import ARCHITECTURES
+from models.classes.imagenet import imagenet_names, wordnet_ids
 from models.errors import UserError
-from models.imagenet import imagenet_names, wordnet_ids
 from models.preprocessing import UNIT, Preprocessing
 from models.shipped import shipped
 from models.sources.torchvision_models import preprocessing_of

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 from torchmetrics.classification import MultilabelAveragePrecision
 
-from explain.analysis.intervals import RESAMPLES, percentiles, resamples, wilson_intervals
-from explain.analysis.multi_label import LabelScores
-from explain.analysis.multi_label_counts import AVERAGES, LabelCounts
-from explain.analysis.multi_label_text import (
+from explain.analysis.multi_label.counts import AVERAGES, LabelCounts
+from explain.analysis.multi_label.measures import LabelScores
+from explain.analysis.multi_label.text import (
     MEANINGS,
     areas,
     averages,
@@ -25,8 +24,9 @@ from explain.analysis.multi_label_text import (
     format_multi_label,
     headline,
 )
+from explain.analysis.statistics.intervals import RESAMPLES, percentiles, resamples, wilson_intervals
 from models.errors import UserError
-from models.evaluation import wilson_interval
+from models.measures.evaluation import wilson_interval
 
 
 def drawn(seed: int, n: int, prevalence: tuple[float, ...], digits: int | None = None) -> LabelScores:
@@ -235,7 +235,7 @@ def test_fewer_thresholds_change_little(monkeypatch: pytest.MonkeyPatch) -> None
     """Of 1,500 images; 50 thresholds instead of about 400, 600 and 900 of the three classes."""
     every, few = (drawn(4, 1500, (0.25, 0.4, 0.6)) for _ in range(2))
     exact = np.vstack([every.average_precision_interval, every.mean_average_precision_interval])
-    monkeypatch.setattr("explain.analysis.multi_label.STEPS", 50)
+    monkeypatch.setattr("explain.analysis.multi_label.measures.STEPS", 50)
     fewer = np.vstack([few.average_precision_interval, few.mean_average_precision_interval])
     assert not np.array_equal(fewer, exact)
     assert (np.abs(fewer - exact).max(1) < 0.05 * np.ptp(exact, axis=1)).all()

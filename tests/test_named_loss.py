@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models import registry
-from models.named_loss import task_by_loss
+from models.foreign.named_loss import task_by_loss
 from tests.command import one_line, run_command
 from tests.conftest import TINY, TinyNet
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import vitrine
 from models.errors import UserError
-from models.outputs import ONE_SUM
-from models.task import MULTI, with_task
+from models.outputs.scores import ONE_SUM
+from models.outputs.task import MULTI, with_task
 from tests.test_output_kinds import FED, NAMES, answers, made, noise
 
 

@@ -14,10 +14,10 @@ from torchvision import models as zoo
 
 import vitrine
 from models.errors import UserError
+from models.inputs.options import PreprocessingOptions
+from models.inputs.transform_file import preprocessing_in_file
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 from models.registry import load
-from models.transform_file import preprocessing_in_file
 
 TOLD = PreprocessingOptions(input_size="16", resize="squash", mean="0.5", std="0.5")
 GREY = PreprocessingOptions(input_size="16", resize="squash", mean="0.5", std="0.5", channels="grey")

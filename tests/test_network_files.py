@@ -20,10 +20,10 @@ from explain.methods.registry import METHODS, methods_for
 from explain.methods.request import MapRequest
 from explain.run.model import network_of
 from explain.run.reader import open_run
-from models import trusted_code
 from models.classifier import Classifier
 from models.errors import UserError
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
+from models.own_code import trusted
 from models.registry import load
 from models.sources.module import from_module
 from tests.command import launch, one_line
@@ -106,7 +106,7 @@ def test_a_run_of_others_runs_no_file(
     words = ("--data", pictures, "--out", tmp_path / "run", *WORDS)
     launch("run", "--model", file("net.pt"), *words)
     run = open_run(tmp_path / "run")
-    monkeypatch.setattr(trusted_code, "_known", list)
+    monkeypatch.setattr(trusted, "_known", list)
     with pytest.raises(UserError, match="is not run because a run says so"):
         network_of(run.manifest)
     with pytest.raises(UserError, match="is not run because a file says so"):

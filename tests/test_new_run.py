@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from dashboard.components.check_view import check_result
-from dashboard.components.run_list import run_list, state
+from dashboard.components.listed.check_view import check_result
+from dashboard.components.listed.run_list import run_list, state
 from dashboard.server.permissions import Access
 from dashboard.session.check_process import check_in_steps
 from dashboard.session.context import Context
@@ -34,7 +34,7 @@ from dashboard.session.run_log import LogProgress, parse
 from dashboard.session.training_jobs import as_typed
 from dashboard.tabs.new_run_state import NewRunView
 from models import checkpoints
-from models.class_mapping import read_mapping
+from models.classes.mapping import read_mapping
 from models.errors import Cancelled, UserError
 from models.process_identity import birth, runs
 from models.registry import spec

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from dashboard.components.check_view import check_result
+from dashboard.components.listed.check_view import check_result
 from dashboard.session.run_command import classes_file, write_classes
 from dashboard.tabs.new_run import NewRunTab
 from dashboard.tabs.new_run_state import LEFT_OUT, OPEN, NewRunView
 from explain.run.reader import RunData, open_run
-from models.class_mapping import read_mapping
+from models.classes.mapping import read_mapping
 from models.errors import UserError
 from tests.command import launch, run_command
 from tests.markup import elements

@@ -18,7 +18,7 @@ import torchvision
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from dashboard.components.check_view import OUTDATED, SETTINGS, SUBJECTS, check_result
+from dashboard.components.listed.check_view import OUTDATED, SETTINGS, SUBJECTS, check_result
 from dashboard.server import unpack
 from dashboard.server.unpack import unpacked
 from dashboard.session.context import Context

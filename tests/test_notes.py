@@ -12,7 +12,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from explain.run.notes import NOTES, UNKNOWN, Note, add, as_table, read, tags_of, write_labels, write_table
+from explain.run.people.notes import (
+    NOTES,
+    UNKNOWN,
+    Note,
+    add,
+    as_table,
+    read,
+    tags_of,
+    write_labels,
+    write_table,
+)
 from explain.run.reader import RunData
 from models.data.corrections import corrected, read_corrections
 from models.data.folder import FolderSource
@@ -29,7 +39,7 @@ def _write_many(folder: Path, who: int) -> None:
 @pytest.mark.slow
 def test_ten_writers_at_once(tmp_path: Path) -> None:
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["pandas", "explain.run.notes"])
+    context.set_forkserver_preload(["pandas", "explain.run.people.notes"])
     writers = [context.Process(target=_write_many, args=(tmp_path, who)) for who in range(10)]
     for writer in writers:
         writer.start()
@@ -48,7 +58,7 @@ def test_ten_writers_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_writer_that_is_killed_costs_at_most_its_line(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from explain.run.notes import add; import itertools, sys\n"
+        "from pathlib import Path; from explain.run.people.notes import add; import itertools, sys\n"
         "for i in itertools.count(): add(Path(sys.argv[1]), f'{i}.png', 'text', 'x' * 1500)"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)

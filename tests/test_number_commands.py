@@ -13,20 +13,20 @@ import torch
 from scipy.stats import pearsonr
 from sklearn import metrics
 
-from explain.analysis.compare_numbers import compare_numbers
-from explain.analysis.compare_numbers import side_by_side as number_differences
-from explain.analysis.regression import scores_of
+from explain.analysis.numbers.compare import compare_numbers
+from explain.analysis.numbers.compare import side_by_side as number_differences
+from explain.analysis.numbers.measures import scores_of
 from explain.methods.live import open_session
 from explain.methods.request import MapRequest
 from explain.run.model import network_of
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import open_run
 from models.checkpoints import fingerprint, save
 from models.classifier import Classifier
 from models.data.source import Item
+from models.outputs.regression import is_regression
+from models.outputs.task import REGRESSION, with_task
 from models.registry import load
-from models.regression import is_regression
-from models.task import REGRESSION, with_task
 from tests.command import launch, one_line, run_command
 from tests.conftest import TINY
 from tests.number_source import OUTPUTS, Tinted, answering, network, opened, plain_numbers

@@ -12,7 +12,12 @@ import torch
 from scipy.stats import pearsonr
 
 from dashboard.app import build
-from dashboard.components.number_compare_view import both_answers, changed_images, number_summary, scaled_maps
+from dashboard.components.number_runs.compare_view import (
+    both_answers,
+    changed_images,
+    number_summary,
+    scaled_maps,
+)
 from dashboard.session.context import Context
 from dashboard.tabs import compare
 from dashboard.tabs.compare import CompareTab, Comparisons, number_pieces
@@ -20,7 +25,7 @@ from dashboard.tabs.compare_state import FARTHER, NEARER, Choice
 from dashboard.tabs.number_compare_link import number_query, of_link
 from dashboard.tabs.registry import missing
 from explain import render
-from explain.analysis.compare_numbers import (
+from explain.analysis.numbers.compare import (
     NumbersComparison,
     agreement,
     compare_numbers,
@@ -28,11 +33,11 @@ from explain.analysis.compare_numbers import (
     shared_text,
     side_by_side,
 )
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.errors import UserError
-from models.task import REGRESSION, with_task
+from models.outputs.task import REGRESSION, with_task
 from tests.conftest import TINY
 from tests.markup import elements, runs_nothing
 from tests.number_runs import MadeUp, made_up

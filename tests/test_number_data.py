@@ -15,8 +15,8 @@ from models.data.open import open_data
 from models.data.registry import register_data_source, unregister_data_source
 from models.data.source import ImageSource, Item, Subset
 from models.errors import UserError
-from models.output_matching import true_numbers
-from models.task import MULTI, REGRESSION, SINGLE
+from models.outputs.matching import true_numbers
+from models.outputs.task import MULTI, REGRESSION, SINGLE
 from tests.archives import png, write_parquet, write_tar
 from tests.label_forms import pictures_of
 from tests.number_source import Tinted

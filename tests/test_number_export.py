@@ -15,10 +15,10 @@ from PIL import Image, ImageOps
 from dashboard.tabs.export_state import OF_VIEW
 from dashboard.tabs.number_export import contents_of, of_view, options_of, typed_of
 from dashboard.tabs.numbers_state import first_view
-from explain.analysis.number_groups import GROUPS
-from explain.analysis.number_proposals import number_findings
-from explain.analysis.regression_text import number, signed_number
-from explain.analysis.run_numbers import compared_measures
+from explain.analysis.numbers.groups import GROUPS
+from explain.analysis.numbers.proposals import number_findings
+from explain.analysis.numbers.run_numbers import compared_measures
+from explain.analysis.numbers.text import number, signed_number
 from explain.export import number_sheet
 from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import EACH, NumberExport, picked

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explain.analysis.axis import Axis, round_step
-from explain.analysis.number_chart import (
+from explain.analysis.numbers.chart import (
     MOST,
     SIDE,
     drawn_region,
@@ -20,8 +20,8 @@ from explain.analysis.number_chart import (
     region_at,
     scatter_of,
 )
-from explain.analysis.number_groups import SORTS, bins, number_group
-from explain.analysis.number_plane import (
+from explain.analysis.numbers.groups import SORTS, bins, number_group
+from explain.analysis.numbers.plane import (
     CELLS,
     NEIGHBORS,
     Box,

@@ -7,10 +7,10 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from explain.analysis.number_checks import NumberEvidence
-from explain.analysis.number_groups import bins
-from explain.analysis.number_maps import worst_at_the_border
-from explain.analysis.run_numbers import plane_of
+from explain.analysis.numbers.checks import NumberEvidence
+from explain.analysis.numbers.groups import bins
+from explain.analysis.numbers.maps import worst_at_the_border
+from explain.analysis.numbers.run_numbers import plane_of
 from explain.formatting import chance, percent
 from tests.number_runs import MadeUp, made_up
 from tests.test_number_proposals import of

@@ -8,21 +8,21 @@ import pandas as pd
 import pytest
 
 from dashboard.components.note_editor import BOXES, note_editor
-from dashboard.components.number_gallery import number_gallery
+from dashboard.components.number_runs.gallery import number_gallery
 from dashboard.server.permissions import Access
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import write
 from dashboard.tabs.numbers_state import first_view
-from explain.analysis.number_proposals import group_of
-from explain.run.notes import NOTES, UNKNOWN, Note, add, as_table, labels_table, read
-from explain.run.number_run import NumbersRun
+from explain.analysis.numbers.proposals import group_of
+from explain.run.outputs.number_run import NumbersRun
+from explain.run.people.notes import NOTES, UNKNOWN, Note, add, as_table, labels_table, read
 from explain.run.reader import RunData
 from models.data.corrections import Corrected, Corrections, corrected, read_corrections
 from models.data.open import open_data
 from models.data.parts import open_parts
 from models.data.tensors import truth
 from models.errors import UserError
-from models.task import REGRESSION
+from models.outputs.task import REGRESSION
 from tests.command import launch
 from tests.number_runs import made_up
 from tests.number_source import OUTPUTS, Tinted, answering, opened

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dashboard.app import build
-from dashboard.components.error_bars import error_bars
 from dashboard.components.note_editor import note_editor
-from dashboard.components.number_cards import answer, number_cards, signed_tile
-from dashboard.components.number_subject import number_facts, number_maps
-from dashboard.components.scatter import scatter_panel
+from dashboard.components.number_runs.cards import answer, number_cards, signed_tile
+from dashboard.components.number_runs.error_bars import error_bars
+from dashboard.components.number_runs.scatter import scatter_panel
+from dashboard.components.number_runs.subject import number_facts, number_maps
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import write
 from dashboard.tabs import compare, errors, gaze, inspect, inversion, numbers
@@ -26,10 +26,10 @@ from dashboard.tabs.inspect import show_row
 from dashboard.tabs.numbers import changed, pieces
 from dashboard.tabs.numbers_state import NumbersView, first_view, from_query, is_view
 from dashboard.tabs.registry import missing, open_to
-from explain.analysis.number_groups import GROUPS, SORTS, number_group
-from explain.analysis.number_proposals import number_findings
-from explain.analysis.regression import NumberScores
-from explain.analysis.run_numbers import compared_measures, measure_all, plane_of, ranges_of
+from explain.analysis.numbers.groups import GROUPS, SORTS, number_group
+from explain.analysis.numbers.measures import NumberScores
+from explain.analysis.numbers.proposals import number_findings
+from explain.analysis.numbers.run_numbers import compared_measures, measure_all, plane_of, ranges_of
 from explain.export.number_report import number_report
 from explain.render import difference_png, signed, signed_overlay, signed_problem
 from models.errors import UserError

@@ -18,7 +18,7 @@ from dashboard.tabs.numbers import changed, proposed
 from dashboard.tabs.numbers_state import first_view, from_query
 from explain.analysis.duplicates import near_duplicates, similar_pictures
 from explain.analysis.format_text import format_numbers
-from explain.analysis.number_checks import (
+from explain.analysis.numbers.checks import (
     NumberEvidence,
     bias,
     compressed_range,
@@ -28,15 +28,15 @@ from explain.analysis.number_checks import (
     wrong_numbers,
     wrong_scale,
 )
-from explain.analysis.number_corrections import held_out, least_squares, shift, slope
-from explain.analysis.number_outliers import FALSE_ALARMS, outlier_limit, suspects
-from explain.analysis.number_proposals import CHECKS, group_of, number_findings
-from explain.analysis.regression_text import number
-from explain.analysis.significance import larger
+from explain.analysis.numbers.corrections import held_out, least_squares, shift, slope
+from explain.analysis.numbers.outliers import FALSE_ALARMS, outlier_limit, suspects
+from explain.analysis.numbers.proposals import CHECKS, group_of, number_findings
+from explain.analysis.numbers.text import number
+from explain.analysis.statistics.significance import larger
 from explain.cli.findings import number_proposals
 from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import picked
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import open_run
 from tests.conftest import TOON_RUN
 from tests.number_runs import MadeUp, made_up
@@ -282,7 +282,7 @@ def test_pairs_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     truth[[1, 3, 5, 7]] = truth[[0, 2, 4, 6]] + [3, 4, 5, 0.01]
     run = of(truth, truth + 0.1 * rng.normal(size=n))
     made = np.array([[0, 1], [2, 3], [4, 5], [6, 7]]), np.full(4, 0.99)
-    monkeypatch.setattr("explain.analysis.number_checks.similar_pictures", lambda _: made)
+    monkeypatch.setattr("explain.analysis.numbers.checks.similar_pictures", lambda _: made)
     (found,) = disagreeing_duplicates(NumberEvidence(run, 0))
     assert found.rows.tolist() == [4, 5, 2, 3, 0, 1]
     assert found.title == "3 pairs of nearly the same picture have different true numbers."

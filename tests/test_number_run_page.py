@@ -29,12 +29,12 @@ from dashboard.tabs.layers_state import LayersView
 from dashboard.tabs.numbers import pieces
 from dashboard.tabs.numbers_state import first_view
 from explain.analysis.duplicates import similar_pictures
-from explain.analysis.number_proposals import number_findings
+from explain.analysis.numbers.proposals import number_findings
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
 from explain.render import difference_png, signed
 from explain.run.engine import run
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import open_run
 from explain.run.thumbnails import open_thumbnail
 from models.classifier import Classifier

@@ -13,23 +13,23 @@ from sklearn import metrics
 from torch import nn
 
 import vitrine
-from explain.analysis.regression import MEASURES, conclusion, scores_of
-from explain.analysis.regression_text import controls, format_regression
+from explain.analysis.numbers.measures import MEASURES, conclusion, scores_of
+from explain.analysis.numbers.text import controls, format_regression
 from explain.methods.baseline import baseline
 from explain.methods.compute import compute_maps
 from explain.methods.live import open_session
 from explain.methods.request import MapRequest
 from explain.run.engine import run
 from explain.run.format import MAPS, MOST_OUTPUTS, SAMPLES, maps_of, part_files, read_request, write_json
-from explain.run.number_rows import mapped_outputs
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_rows import mapped_outputs
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import open_run
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.source import Item
 from models.errors import Cancelled, UserError
-from models.task import REGRESSION, with_task
+from models.outputs.task import REGRESSION, with_task
 from tests.conftest import TINY, TinyNet
 from tests.number_source import OUTPUTS, Tinted, answering, inputs, network, opened, plain_numbers
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dashboard.components.inversion_view import edits, over_depth, row_of_layers
+from dashboard.components.network.inversion_view import edits, over_depth, row_of_layers
 from dashboard.session.context import Context
 from dashboard.session.gaze_service import GazeService
 from dashboard.tabs.gaze import GazeTab, without_fixations
@@ -25,7 +25,7 @@ from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
 from explain.network.target_layers import default_layer
 from explain.run.answer import noise
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from models.classifier import Classifier
 from models.gaze.gaze_set import Viewed
 from tests.number_source import OUTPUTS, Tinted, answering, opened

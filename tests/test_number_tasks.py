@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 import vitrine
-from explain.analysis.regression import scores_of
+from explain.analysis.numbers.measures import scores_of
 from explain.run.engine import run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.source import Item
 from models.errors import UserError
-from models.one_logit import is_one_logit, two_sided
-from models.output_matching import match_outputs
-from models.outputs import giving_scores
-from models.regression import answering_numbers, is_regression
-from models.task import MULTI, REGRESSION, SINGLE, as_asked, with_task
+from models.outputs.matching import match_outputs
+from models.outputs.one_logit import is_one_logit, two_sided
+from models.outputs.regression import answering_numbers, is_regression
+from models.outputs.scores import giving_scores
+from models.outputs.task import MULTI, REGRESSION, SINGLE, as_asked, with_task
 from tests.conftest import TINY, TinyNet
 from tests.number_source import OUTPUTS, Tinted, answering, inputs, opened
 

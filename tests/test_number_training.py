@@ -13,18 +13,18 @@ from sklearn import metrics
 from torch import Tensor, nn
 from torchmetrics.functional import concordance_corrcoef, pearson_corrcoef
 
-from dashboard.components.training_list import outcome, state
+from dashboard.components.listed.training_list import outcome, state
 from dashboard.tabs.train_form import TrainForm
 from models import checkpoints
-from models.affect import AXES
 from models.data.parts import Parts, open_parts
 from models.data.source import Subset
 from models.data.tensors import truth
 from models.errors import UserError
-from models.number_measures import number_measures
+from models.measures.affect import AXES
+from models.measures.numbers import number_measures
+from models.outputs.task import REGRESSION, as_named
 from models.preprocessing import UNIT
 from models.registry import load
-from models.task import REGRESSION, as_named
 from models.training.augment import Augmentation
 from models.training.charts import charts
 from models.training.number_tasks import Affect, Numbers

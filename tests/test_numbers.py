@@ -10,10 +10,10 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from explain import render
 from explain.formatting import ordinal
 from explain.run.map_stats import UNIFORM_BORDER_MASS, attention_statistics
-from models.affect import affect_measures
-from models.calibration import calibration, fit_temperature, reliability, softmax
-from models.evaluation import evaluate, kappa, wilson_interval
-from models.roc import roc_curves
+from models.measures.affect import affect_measures
+from models.measures.calibration import calibration, fit_temperature, reliability, softmax
+from models.measures.evaluation import evaluate, kappa, wilson_interval
+from models.measures.roc import roc_curves
 
 
 @pytest.fixture

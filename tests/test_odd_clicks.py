@@ -52,7 +52,7 @@ def page(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]
 @pytest.mark.slow
 def test_every_odd_click_gets_one_line(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn has other tests: here the lists are of one class, which costs a tenth."""
-    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)
+    monkeypatch.setattr("dashboard.components.errors.gallery.CLASSES_A_PAGE", 1)
     monkeypatch.setattr("anyio.to_thread.run_sync", at_once)
     handlers = [handler for handler in page.fns.values() if handler.collects_event_data]
     assert len(handlers) > 10

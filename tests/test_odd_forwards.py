@@ -12,9 +12,9 @@ from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
 from explain.run.reader import open_run
 from models.errors import UserError
-from models.outputs import scores_path
+from models.inputs.options import PreprocessingOptions
+from models.outputs.scores import scores_path
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 from models.registry import load
 from models.sources.module import from_module
 from tests.command import launch, one_line

@@ -24,9 +24,9 @@ from models.architectures.classifiers import ARCHITECTURES
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
-from models.one_logit import gives_probability, is_one_logit
+from models.outputs.one_logit import gives_probability, is_one_logit
+from models.outputs.probabilities import log_loss, probabilities
 from models.preprocessing import Preprocessing
-from models.probabilities import log_loss, probabilities
 from tests.maps import ATTENTION
 
 FED = Preprocessing((32, 32), None, (0.5,) * 3, (0.5,) * 3)

@@ -20,13 +20,13 @@ from explain.run.reader import open_run
 from models import registry
 from models.architectures.classifiers import ARCHITECTURES
 from models.errors import UserError
-from models.outputs import PERCENT, PROBABILITIES
-from models.parameter_sets import reading
+from models.foreign.parameter_sets import reading
+from models.inputs.options import PreprocessingOptions
+from models.outputs.probabilities import probabilities
+from models.outputs.scores import PERCENT, PROBABILITIES
+from models.outputs.task import MULTI, SINGLE, with_task
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
-from models.probabilities import probabilities
 from models.sources.module import from_module
-from models.task import MULTI, SINGLE, with_task
 from tests.command import launch, one_line
 
 FED = Preprocessing((24, 24), None, (0.0,) * 3, (1.0,) * 3)

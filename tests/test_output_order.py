@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explain.run.output_order import outputs_found
+from explain.run.preflight.output_order import outputs_found
 from explain.run.reader import open_run
-from models.class_mapping import read_mapping, write_mapping
+from models.classes.mapping import read_mapping, write_mapping
 from models.errors import UserError
 from tests.command import launch, one_line, run_command
 from tests.test_preflight import CLASSES, UNIT, WORDS, ByColor, patience

@@ -19,13 +19,13 @@ from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
 from explain.run.model import network_of
 from explain.run.reader import RunData, open_run
-from models import trusted_code
-from models.classes import unnamed
-from models.code_files import module_at
+from models.classes.names import unnamed
 from models.errors import UserError
-from models.outputs import at, giving_scores, scores_path
+from models.inputs.options import PreprocessingOptions
+from models.outputs.scores import at, giving_scores, scores_path
+from models.own_code import trusted
+from models.own_code.files import module_at
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 from models.registry import load
 from models.sources.module import from_module
 from models.training.recipe import Recipe
@@ -292,7 +292,7 @@ def test_a_run_is_reopened_with_its_code_only_where_it_was_named(
     assert again.classes == run.classes
     assert "--mean" in again.options
     code.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n" + CODE)
-    monkeypatch.setattr(trusted_code, "_known", list)
+    monkeypatch.setattr(trusted, "_known", list)
     with pytest.raises(UserError, match="is not run because"):
         network_of(run.manifest)
     assert not (tmp_path / "ran").exists()
@@ -323,7 +323,7 @@ def test_what_was_said_once_is_not_said_again(
     assert load(str(file), options=told).preprocessing.mean == (0.5,) * 3
     code.write_text(CODE.replace("manual_seed(0)", "manual_seed(1)"))
     assert "holds other weights than" in one_line("run", "--model", file, *words[:2], "--out", tmp_path / "x")
-    monkeypatch.setattr(trusted_code, "_known", list)
+    monkeypatch.setattr(trusted, "_known", list)
     with pytest.raises(UserError, match="is not run because"):
         load(str(file))
     file.write_text("{}")
@@ -364,7 +364,7 @@ def test_it_is_trained_and_opened_again(
         tmp_path / "x.safetensors",
         *words,
     )
-    monkeypatch.setattr(trusted_code, "_known", list)
+    monkeypatch.setattr(trusted, "_known", list)
     assert "A file names code" in one_line("run", "--model", out, "--data", pictures, "--out", tmp_path / "y")
 
 
@@ -380,6 +380,6 @@ def test_a_page_starts_no_code(code: Path, tmp_path: Path) -> None:
     for name in (f"{code}:build", "json.tool:main"):
         with pytest.raises(UserError, match="is code, which a page does not run"):
             command(name, "data", "mine", tmp_path, Recipe())
-    assert not trusted_code.names_code("fer_vgg")
-    assert not trusted_code.names_code("timm:resnet18")
-    assert trusted_code.names_code("net.py:build")
+    assert not trusted.names_code("fer_vgg")
+    assert not trusted.names_code("timm:resnet18")
+    assert trusted.names_code("net.py:build")

@@ -19,7 +19,7 @@ from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.open import open_data
-from models.data.parquet_images import ParquetImages
+from models.data.packed.parquet_images import ParquetImages
 from models.data.reopen import reopen
 from models.data.source import ImageSource
 from models.errors import UserError
@@ -247,13 +247,13 @@ def test_a_table_of_paths_is_still_one(pictures: Path) -> None:
 
 
 def test_a_cell_that_unpacks_to_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.data.packed.MAX_BYTES", 1000)
+    monkeypatch.setattr("models.data.packed.members.MAX_BYTES", 1000)
     path = write_parquet(tmp_path / "x.parquet", [(bytes(2000), None, "a"), (png(3), None, "a")])
     source = open_data(str(path))
     with pytest.raises(UnreadableImage, match=r"at most 0 MB are read within an archive"):
         source.load(0)
     assert np.asarray(source.load(1))[0, 0, 0] == 3
-    monkeypatch.setattr("models.data.parquet_images.MAX_BYTES", 1)
+    monkeypatch.setattr("models.data.packed.parquet_images.MAX_BYTES", 1)
     with pytest.raises(UserError, match="hold more than fits in memory"):
         ParquetImages(path)
 

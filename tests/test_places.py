@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 import vitrine
-from explain.quality.places import Regions
+from explain.quality.described.places import Regions
 from explain.quality.plan import measurements
 from explain.run.reader import RunData
 from models.classifier import Classifier
-from models.data.boxes import Boxes, read_boxes
 from models.data.folder import FolderSource
 from models.data.kinds import MOVED, VISIBLE
 from models.data.reopen import places
+from models.data.tables.boxes import Boxes, read_boxes
 from models.data.toon_attributes import ToonAttributes, places_of
 from models.data.toon_faces import CLASSES, PARTS, ToonFaces, draw_face
 from models.preprocessing import Preprocessing

@@ -11,8 +11,8 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from explain.analysis.verdict import format_text, wrong
-from explain.run.preflight import Preflight, preflight
-from explain.run.sample import spread_over_classes
+from explain.run.preflight.check import Preflight, preflight
+from explain.run.preflight.sample import spread_over_classes
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
@@ -46,7 +46,7 @@ class ByColor(nn.Module):
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found out must not depend on how busy the machine is."""
-    monkeypatch.setattr("explain.run.preflight.SECONDS", 600.0)
+    monkeypatch.setattr("explain.run.preflight.check.SECONDS", 600.0)
 
 
 @pytest.fixture

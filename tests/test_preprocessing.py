@@ -16,14 +16,14 @@ from explain.run.engine import run
 from explain.run.model import network_of
 from explain.run.reader import open_run
 from models import registry
-from models.classes import unnamed
+from models.classes.imagenet import imagenet_names
+from models.classes.names import unnamed
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.open import open_data
 from models.errors import UserError
-from models.imagenet import imagenet_names
+from models.inputs.options import PreprocessingOptions, words_for
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions, words_for
 from models.sources.torchvision_models import official_weights
 from tests.command import run_command
 
@@ -258,7 +258,7 @@ def test_a_thousand_outputs_are_not_imagenets_by_themselves(tmp_path: Path) -> N
     classifier = registry.load("shufflenet_v2_x0_5", tmp_path / "mine.pth")
     assert classifier.classes == unnamed(1000)
     assert classifier.wordnet_ids == ()
-    from models.class_names import named_by_data
+    from models.classes.given_names import named_by_data
 
     named, message = named_by_data(classifier, ["n01440764", "n15075141"])
     assert (named.classes[0], named.wordnet_ids[999]) == ("tench", "n15075141")

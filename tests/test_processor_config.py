@@ -9,8 +9,8 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from models.errors import UserError
+from models.inputs.processor_config import from_processor_config
 from models.preprocessing import Preprocessing
-from models.processor_config import from_processor_config
 from models.sources.timm_models import preprocessing_of
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -37,13 +37,13 @@ from explain.analysis.confusion import NORMS, ORDERS
 from explain.analysis.groups import KINDS, LISTS, OF_VOTES, OUTCOMES
 from explain.analysis.ranking import SORTS
 from explain.run.format import pack_maps, unpack_maps
-from models.class_matching import match_classes
-from models.classes import fold, is_unnamed
-from models.csv_files import FORMULA, plain, unquoted, write_csv
+from models.classes.matching import match_classes
+from models.classes.names import fold, is_unnamed
 from models.data.corrections import read_corrections
-from models.data.table_files import read_table
-from models.data.votes import ENTROPY, SECOND
+from models.data.tables.files import read_table
+from models.data.tables.votes import ENTROPY, SECOND
 from models.errors import UserError
+from models.files.csv_files import FORMULA, plain, unquoted, write_csv
 
 # -- the view of Errors and its link -------------------------------------------------------------------------
 

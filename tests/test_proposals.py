@@ -16,10 +16,10 @@ from scipy import stats
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.contrasts import contrasts
 from explain.analysis.findings import ABOUT, Findings, analyze
-from explain.analysis.labels import fit, mixture, scattered
+from explain.analysis.label_errors.confident_learning import fit, mixture, scattered
 from explain.analysis.mean_maps import mean_maps
-from explain.analysis.model_checks import agreement, confused_pairs
-from explain.analysis.proposal import Proposal
+from explain.analysis.proposals.model_checks import agreement, confused_pairs
+from explain.analysis.proposals.proposal import Proposal
 from explain.analysis.slices import slices
 from explain.run.reader import RunData, open_run
 
@@ -308,9 +308,9 @@ def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(analyze(findings))[-1] == 1
     again = Findings(open_run(findings.run.folder))
     assert again.ready
-    monkeypatch.setattr("explain.analysis.evidence.checked", None)  # nothing is worked out again
-    monkeypatch.setattr("explain.analysis.evidence.fit", None)
-    monkeypatch.setattr("explain.analysis.evidence.contrasts", None)
+    monkeypatch.setattr("explain.analysis.proposals.evidence.checked", None)  # nothing is worked out again
+    monkeypatch.setattr("explain.analysis.proposals.evidence.fit", None)
+    monkeypatch.setattr("explain.analysis.proposals.evidence.contrasts", None)
     assert [p.text for p in again.proposals] == [p.text for p in findings.proposals]
     kept, first = (pd.DataFrame(f.contrasts("layer_cam")) for f in (again, findings))
     assert len(kept) == 45  # eight classes and all of them, five statistics

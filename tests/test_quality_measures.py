@@ -15,13 +15,13 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from explain.network.hooks import capture
-from explain.quality.agreement import agreement, mean_agreement
-from explain.quality.complexity import entropy, gini
+from explain.quality.described.agreement import agreement, mean_agreement
+from explain.quality.described.complexity import entropy, gini
+from explain.quality.described.mprt import discrete_entropy, efficient_mprt, smooth_mprt
+from explain.quality.described.randomized import randomized, randomized_from_the_top
+from explain.quality.described.stability import max_sensitivity, perturbations
 from explain.quality.flags import flags
-from explain.quality.mprt import discrete_entropy, efficient_mprt, smooth_mprt
-from explain.quality.randomized import randomized, randomized_from_the_top
 from explain.quality.similarity import is_flat, ranks, spearman, ssim
-from explain.quality.stability import max_sensitivity, perturbations
 from models.classifier import Classifier
 from models.errors import UserError
 

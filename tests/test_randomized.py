@@ -8,15 +8,15 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-import explain.quality.randomized as made_random
-from explain.quality.randomized import (
+import explain.quality.described.randomized as made_random
+from explain.quality.described.randomized import (
     forward_order,
     layers_with_weights,
     randomized,
     randomized_from_the_top,
 )
 from models.errors import UserError
-from models.foreign import ForeignNetwork
+from models.foreign.networks import ForeignNetwork
 from tests.conftest import TinyNet
 from tests.test_capture import assert_as_found, snapshot
 

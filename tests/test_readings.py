@@ -11,15 +11,15 @@ from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-import explain.run.preflight as looked_for
+import explain.run.preflight.check as looked_for
 from explain.analysis.verdict import format_text, wrong
-from explain.run.preflight import DOUBT, READ, Preflight, Trial, preflight
-from explain.run.readings import combined, extended, pairs, possible, single_readings
+from explain.run.preflight.check import DOUBT, READ, Preflight, Trial, preflight
+from explain.run.preflight.readings import combined, extended, pairs, possible, single_readings
 from models.data.folder import FolderSource
 from models.data.images import UnreadableImage
-from models.evaluation import evaluate
+from models.inputs.options import PreprocessingOptions
+from models.measures.evaluation import evaluate
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 from models.sources.module import from_module
 from tests.command import launch, one_line
 from tests.test_preflight import CLASSES, UNIT, ByColor, data, looked, patience
@@ -280,7 +280,7 @@ def test_what_there_is_no_time_for_is_counted(data: Path, monkeypatch: pytest.Mo
 def test_the_time_grows_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(looked_for, "SECONDS", 10.0)
-    monkeypatch.setattr("explain.run.preflight.time.monotonic", lambda: now)
+    monkeypatch.setattr("explain.run.preflight.check.time.monotonic", lambda: now)
     few, many, given = (looked_for._Clock(n, s) for n, s in ((100, None), (100_000, None), (100_000, 2.0)))
     now = 101.6
     for clock in (few, many, given):
@@ -328,7 +328,7 @@ def test_a_file_that_is_gone_meanwhile_ends_nothing(levels: Path, monkeypatch: p
     def gone(*_: object) -> None:
         raise UnreadableImage("file not found")
 
-    monkeypatch.setattr("explain.run.sample.Sample._load", gone)
+    monkeypatch.setattr("explain.run.preflight.sample.Sample._load", gone)
     found = of_levels(levels)
     assert found.evaluation.accuracy == pytest.approx(0.8, abs=0.02)
     assert "squashed" not in {trial.name for trial in found.tried}

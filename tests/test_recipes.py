@@ -17,7 +17,7 @@ from models.data.folder import FolderSource
 from models.data.open import open_data
 from models.data.parts import Parts, open_parts
 from models.errors import UserError
-from models.heads import Head, attach, blocks, freeze
+from models.layers.heads import Head, attach, blocks, freeze
 from models.registry import load, spec
 from models.training import features as cached
 from models.training.augment import Augmentation

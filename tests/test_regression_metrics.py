@@ -15,9 +15,9 @@ from scipy.stats import pearsonr
 from sklearn import metrics
 from torchmetrics.regression import ConcordanceCorrCoef
 
-from explain.analysis.intervals import resamples
-from explain.analysis.regression import MEASURES, NumberScores
-from explain.analysis.regression_text import MEANINGS, format_regression, headline, measures, number
+from explain.analysis.numbers.measures import MEASURES, NumberScores
+from explain.analysis.numbers.text import MEANINGS, format_regression, headline, measures, number
+from explain.analysis.statistics.intervals import resamples
 
 
 def drawn(seed: int, n: int, outputs: int = 2, scale: float = 1.0) -> NumberScores:

@@ -23,14 +23,14 @@ from explain.run.images import original
 from explain.run.reader import RunData, open_run
 from explain.run.trusted_data import allow, fingerprint, is_inside
 from models.classifier import Classifier
-from models.data import remote_errors
 from models.data.files import FileSource
-from models.data.location import located, must_be_plain
 from models.data.open import open_data
-from models.data.read_ahead import AHEAD, ReadAhead
-from models.data.remote_blocks import BLOCK, DIRECT, KEPT, Blocks
-from models.data.remote_errors import Unreachable
-from models.data.remote_path import RemotePath
+from models.data.remote import errors as remote_errors
+from models.data.remote.blocks import BLOCK, DIRECT, KEPT, Blocks
+from models.data.remote.errors import Unreachable
+from models.data.remote.location import located, must_be_plain
+from models.data.remote.path import RemotePath
+from models.data.remote.read_ahead import AHEAD, ReadAhead
 from models.data.reopen import reopen
 from models.data.tensors import pixels
 from models.errors import UserError

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from models.data.remote_errors import refused
-from models.data.remote_files import entry_of, open_system
+from models.data.remote.errors import refused
+from models.data.remote.files import entry_of, open_system
 
 
 class HttpError(Exception):

@@ -8,9 +8,9 @@ import pytest
 
 from explain.quality.settings import CurveSettings
 from explain.quality.store import TrustSettings, TrustStore
-from explain.run import mirrors
+from explain.run.remote import mirrors
 from explain.run.run_folder import run_folder
-from models.data import remote_errors
+from models.data.remote import errors as remote_errors
 from tests.buckets import SERVER, S3Server, fresh_system
 from tests.buckets import s3_server as s3_server
 from tests.command import launch, one_line

@@ -12,20 +12,20 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from explain.run import mirrors, writer_lock
 from explain.run.engine import run
-from explain.run.mirror import is_of_run
-from explain.run.mirror_cache import LIMIT
-from explain.run.mirrors import mirror_of, publish_all, publish_regularly
-from explain.run.notes import add
+from explain.run.people.notes import add
+from explain.run.remote import mirrors, writer_lock
+from explain.run.remote.mirror import is_of_run
+from explain.run.remote.mirror_cache import LIMIT
+from explain.run.remote.mirrors import mirror_of, publish_all, publish_regularly
+from explain.run.remote.writer_lock import FILE as WRITER
 from explain.run.run_folder import run_folder
-from explain.run.writer_lock import FILE as WRITER
 from models.classifier import Classifier
-from models.data import remote_store
 from models.data.folder import FolderSource
-from models.data.remote_errors import forget_silence
-from models.data.remote_files import Entry
-from models.data.remote_store import RemoteStore
+from models.data.remote import store as remote_store
+from models.data.remote.errors import forget_silence
+from models.data.remote.files import Entry
+from models.data.remote.store import RemoteStore
 from models.errors import UserError
 from tests.buckets import s3_server as s3_server
 from tests.command import run_command

@@ -13,18 +13,18 @@ import pytest
 
 from dashboard.app import build
 from dashboard.session.context import Context
-from explain.run import mirrors, writer_lock
 from explain.run.engine import Progress, run
 from explain.run.format import MODEL, NOTES, part_files
-from explain.run.mirror import Mirror
-from explain.run.mirrors import mirror_of, publish_all
-from explain.run.notes import add, read
+from explain.run.people.notes import add, read
 from explain.run.reader import open_run
+from explain.run.remote import mirrors, writer_lock
+from explain.run.remote.mirror import Mirror
+from explain.run.remote.mirrors import mirror_of, publish_all
+from explain.run.remote.writer_lock import FILE as WRITER
 from explain.run.run_folder import run_folder
-from explain.run.writer_lock import FILE as WRITER
 from models.classifier import Classifier
 from models.data.folder import FolderSource
-from models.data.remote_files import Entry
+from models.data.remote.files import Entry
 from models.errors import Cancelled, UserError
 from models.sources import model_file
 from tests.buckets import s3_server as s3_server

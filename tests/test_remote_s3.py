@@ -9,7 +9,7 @@ import pytest
 
 from explain.run.images import original
 from explain.run.reader import open_run
-from models.data import remote_errors
+from models.data.remote import errors as remote_errors
 from models.data.reopen import reopen
 from tests.buckets import SERVER, S3Server, fresh_system
 from tests.buckets import s3_server as s3_server

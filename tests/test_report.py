@@ -17,7 +17,7 @@ from explain.analysis.headline import headline
 from explain.analysis.ranking import summary
 from explain.export.anonymize import COVER, eye_band
 from explain.export.report import CLASSES, report, write_report
-from explain.run.notes import add
+from explain.run.people.notes import add
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from tests.markup import elements, runs_nothing

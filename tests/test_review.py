@@ -16,11 +16,11 @@ from dashboard.session.context import Context
 from dashboard.tabs.registry import open_to
 from dashboard.tabs.review import ReviewTab
 from explain.analysis.findings import Findings
-from explain.analysis.review import Review, predicted
-from explain.run.notes import NOTES, UNKNOWN, add
-from explain.run.notes import read as notes_of
+from explain.analysis.label_errors.review import Review, predicted
+from explain.run.people.notes import NOTES, UNKNOWN, add
+from explain.run.people.notes import read as notes_of
+from explain.run.people.review import AGREE, OTHER, REVIEW, SKIP, SUSPICIOUS, UNSURE, Answer, answer, read
 from explain.run.reader import RunData, open_run
-from explain.run.review import AGREE, OTHER, REVIEW, SKIP, SUSPICIOUS, UNSURE, Answer, answer, read
 from models.data.corrections import corrected, read_corrections
 from models.data.folder import FolderSource
 from models.errors import UserError

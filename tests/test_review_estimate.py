@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
-from explain.analysis.review_estimate import (
+from explain.analysis.label_errors.review_estimate import (
     IN_EACH,
     NEEDED,
     Stratum,
@@ -18,9 +18,9 @@ from explain.analysis.review_estimate import (
     missing,
     strata_of,
 )
-from explain.analysis.review_ranking import learned
-from explain.analysis.review_sample import EVERY, Sample, Shown, next_image, sample_of
-from explain.run.review import AGREE, OTHER, SAMPLE, SUSPICIOUS, UNSURE, Answer
+from explain.analysis.label_errors.review_ranking import learned
+from explain.analysis.label_errors.review_sample import EVERY, Sample, Shown, next_image, sample_of
+from explain.run.people.review import AGREE, OTHER, SAMPLE, SUSPICIOUS, UNSURE, Answer
 
 ROWS = {f"{i}.png": i for i in range(10_000)}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from dashboard.components.runs_table import chosen, runs_table
+from dashboard.components.listed.runs_table import chosen, runs_table
 from dashboard.session.run_index import ListedRun, RunIndex
 from dashboard.tabs.runs_state import SORTS, RunsView, from_query
 from explain.analysis.main_figure import MainFigure, main_figure

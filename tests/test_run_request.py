@@ -16,7 +16,7 @@ from explain.analysis.findings import Findings, analyze
 from explain.run.engine import run
 from explain.run.format import REQUEST, part_files
 from explain.run.model import as_in_run
-from explain.run.notes import add, read
+from explain.run.people.notes import add, read
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.corrections import corrected, read_corrections
@@ -208,7 +208,7 @@ def test_corrected_labels_are_written_as_the_data_calls_them(
     names: tuple[str, ...], tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:
     """Outputs without names, or of other names: what is said of a run fits the data again."""
-    from explain.run.notes import write_labels
+    from explain.run.people.notes import write_labels
 
     classifier, mapping = (
         replace(tiny, classes=names),

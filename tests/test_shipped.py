@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Subset
 from explain.network.fused import fused_copy
 from models import checkpoints, registry
 from models.data.open import open_data
+from models.data.tables.votes import VoteColumns
 from models.data.tensors import PixelDataset
-from models.data.votes import VoteColumns
 from models.shipped import shipped
 from models.training.progress import Progress
 from models.training.recipe import Recipe

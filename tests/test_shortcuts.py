@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 
 from benchmarks.synthetic import Faults, synthetic_run
-from dashboard.components.gallery import gallery
-from dashboard.components.proposals_panel import proposals_panel
+from dashboard.components.errors.gallery import gallery
+from dashboard.components.errors.proposals_panel import proposals_panel
 from dashboard.tabs.errors_state import first_view
 from explain.analysis.findings import Findings
-from explain.analysis.next_training import command_of, tried
+from explain.analysis.proposals.next_training import command_of, tried
 from explain.analysis.shortcuts import shortcuts
 from explain.run.reader import RunData, open_run
 

@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import StratifiedTable
 from statsmodels.stats.multitest import multipletests
 
-from explain.analysis.significance import (
+from explain.analysis.statistics.significance import (
     FEW,
     difference,
     each_against_the_rest,

@@ -73,7 +73,7 @@ def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 def test_visitors_hear_of_no_other_run_and_no_folder(
     beside: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)  # all are written alike
+    monkeypatch.setattr("dashboard.components.errors.gallery.CLASSES_A_PAGE", 1)  # all are written alike
     url, folder = beside
     visitor, told = Visitor(url), []
     for dependency in visitor.config["dependencies"]:
@@ -203,7 +203,7 @@ def test_folders_of_images_that_a_table_names_by_absolute_paths(
     from dashboard.session.context import Context
     from tests.pages import served
 
-    monkeypatch.setattr("dashboard.components.gallery.CLASSES_A_PAGE", 1)  # all are written alike
+    monkeypatch.setattr("dashboard.components.errors.gallery.CLASSES_A_PAGE", 1)  # all are written alike
     folder = tmp_path / "run"
     shutil.copytree(demo, folder)
     for part in sorted((folder / "samples").glob("*.parquet")):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dashboard.components.strongest import receptive_area, strongest_strip
+from dashboard.components.network.strongest import receptive_area, strongest_strip
 from explain.features.top_activations import (
     ABOUT,
     DEPTH,

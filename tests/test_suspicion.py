@@ -11,9 +11,9 @@ from sklearn.metrics import average_precision_score
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.findings import Findings
 from explain.analysis.groups import group
-from explain.analysis.label_noise import wrong_of, wrong_probability
-from explain.analysis.review import Review
-from explain.analysis.suspicion import keep_suspicion, kept_suspicion, mean_probabilities
+from explain.analysis.label_errors.noise import wrong_of, wrong_probability
+from explain.analysis.label_errors.review import Review
+from explain.analysis.label_errors.suspicion import keep_suspicion, kept_suspicion, mean_probabilities
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from tests.command import run_command

@@ -9,8 +9,8 @@ import pytest
 from explain.run.reader import open_run
 from models import checkpoints, registry
 from models.data.parts import open_parts
+from models.inputs.options import PreprocessingOptions
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 from models.training.recipe import Recipe
 from models.training.studies import fc_vs_conv, study
 from tests.command import launch, one_line

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.components.training_list import comparison, outcome, state, training_list
+from dashboard.components.listed.training_list import comparison, outcome, state, training_list
 from dashboard.plots import figure
 from dashboard.session.training_jobs import TrainingJobs, as_typed, command, recipe_of
 from models.errors import UserError

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from sklearn import metrics
 from torch import nn, zeros
 
-from models.calibration import softmax
-from models.cost import macs
 from models.data.folder import FolderSource
 from models.errors import UserError
+from models.measures.calibration import softmax
+from models.measures.cost import macs
 from models.preprocessing import UNIT
 from models.registry import spec
 from models.training.augment import Augmentation

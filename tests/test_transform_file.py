@@ -8,9 +8,9 @@ import torch
 from torchvision import models as zoo
 
 from models.errors import UserError
+from models.inputs.options import PreprocessingOptions
+from models.inputs.transform_file import preprocessing_in_file
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
-from models.transform_file import preprocessing_in_file
 from tests.command import launch, one_line
 
 CODE = """

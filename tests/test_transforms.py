@@ -11,8 +11,8 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from models.errors import UserError
+from models.inputs.transforms import read_and_compared, read_transform
 from models.preprocessing import Preprocessing
-from models.transforms import read_and_compared, read_transform
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EXACT = v1.InterpolationMode.NEAREST_EXACT

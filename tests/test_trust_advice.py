@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from explain.analysis.chance import AT_CHANCE
-from explain.quality.depth import Depth, advice
+from explain.quality.over_depth.depth import Depth, advice
 from explain.quality.verdict import Trust, recommendation
 
 

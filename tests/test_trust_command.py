@@ -21,10 +21,10 @@ from explain.methods.baseline import baseline
 from explain.quality import measure
 from explain.quality.controls import IMAGE_CONTROLS
 from explain.quality.curves import CurveSettings
-from explain.quality.depth import not_recommended
 from explain.quality.format_text import BAR, number
 from explain.quality.measure import Measurement
 from explain.quality.next_run import command_at
+from explain.quality.over_depth.depth import not_recommended
 from explain.quality.remarks import caution
 from explain.quality.sample import stratified, target_name
 from explain.quality.store import TrustSettings, TrustStore, stores

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from dashboard.components.trust_line import trust_line
+from dashboard.components.trust.trust_line import trust_line
 from dashboard.server.permissions import Access
 from dashboard.session.context import Context
 from dashboard.tabs.errors import ErrorsTab
@@ -20,10 +20,10 @@ from dashboard.tabs.inspect import BEST, InspectTab
 from explain.analysis.findings import Findings
 from explain.export.report import report
 from explain.network.stages import STAGES
-from explain.quality.depth import advice
-from explain.quality.known_depth import known_depth
-from explain.quality.layer_order import FILE, in_order, keep_order
 from explain.quality.next_run import command_at
+from explain.quality.over_depth.depth import advice
+from explain.quality.over_depth.known_depth import known_depth
+from explain.quality.over_depth.layer_order import FILE, in_order, keep_order
 from explain.quality.plan import measurements
 from explain.run.reader import RunData
 from models.classifier import Classifier

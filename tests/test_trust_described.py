@@ -18,11 +18,11 @@ from torch import Tensor, nn
 import vitrine
 from explain.methods import registry
 from explain.quality.comparison import FEWEST
-from explain.quality.description import Description
+from explain.quality.described.description import Description
+from explain.quality.described.randomized import randomized
+from explain.quality.described.repeated import Repeated
 from explain.quality.measure import Measurement
 from explain.quality.plan import measurements, repeated
-from explain.quality.randomized import randomized
-from explain.quality.repeated import Repeated
 from explain.quality.store import DescriptionStore, description_stores, stores
 from explain.run.reader import RunData
 from models.classifier import Classifier

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
-from dashboard.components.audit import audit
-from dashboard.components.cluster_view import cluster_view
-from dashboard.components.mean_view import mean_view
-from dashboard.components.slice_view import slice_view
-from dashboard.components.subject import run_maps
-from dashboard.components.trust_line import method_options, trust_line
+from dashboard.components.errors.audit import audit
+from dashboard.components.errors.cluster_view import cluster_view
+from dashboard.components.errors.mean_view import mean_view
+from dashboard.components.errors.slice_view import slice_view
+from dashboard.components.inspect.subject import run_maps
+from dashboard.components.trust.trust_line import method_options, trust_line
 from dashboard.endpoints import Endpoints
 from dashboard.session.context import Context
 from dashboard.tabs.compare import CompareTab

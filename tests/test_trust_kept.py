@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import vitrine
-from explain.quality.description import Description
-from explain.quality.kept import Kept, Quantity
+from explain.quality.described.description import Description
 from explain.quality.known import known
 from explain.quality.measure import Measurement
+from explain.quality.one_map.kept import Kept, Quantity
 from explain.quality.settings import CurveSettings
 from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore, stores
 from explain.quality.tables import tables

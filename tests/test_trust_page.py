@@ -9,7 +9,7 @@ import time
 import pytest
 
 from dashboard.components.toolbar import method_choice
-from dashboard.components.trust_line import NOT_YET, trust_line
+from dashboard.components.trust.trust_line import NOT_YET, trust_line
 from dashboard.tabs.errors_state import View, first_view, from_query
 from dashboard.tabs.export import _methods
 from explain.quality.known import (

@@ -14,7 +14,7 @@ from explain.export.gallery import export
 from explain.export.number_report import number_report
 from explain.export.report import report
 from explain.quality.curves import CurveSettings
-from explain.quality.depth import not_recommended
+from explain.quality.over_depth.depth import not_recommended
 from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore
 from explain.run.reader import RunData
 from models.classifier import Classifier

@@ -15,11 +15,11 @@ from explain.analysis.findings import Findings
 from explain.cli.trust import _over_depth
 from explain.export.gallery import export
 from explain.export.report import report
-from explain.quality.depth import advice
 from explain.quality.format_text import format_trust
 from explain.quality.known import known, state_of, verdict_of
-from explain.quality.known_depth import known_depth
 from explain.quality.measure import Measurement
+from explain.quality.over_depth.depth import advice
+from explain.quality.over_depth.known_depth import known_depth
 from explain.quality.plan import measurements
 from explain.quality.remarks import explained, tables_of_work
 from explain.quality.sample import stratified

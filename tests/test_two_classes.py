@@ -19,12 +19,12 @@ from sklearn import metrics
 
 from benchmarks.synthetic import Faults, synthetic_run
 from dashboard.components.cards import cards
-from dashboard.components.gallery import gallery
+from dashboard.components.errors.gallery import gallery
 from dashboard.server.serving import ServeConfig
 from dashboard.tabs.errors import changed, pieces
 from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
 from dashboard.tabs.export_state import ExportView, typed
-from explain.analysis.binary_text import figure
+from explain.analysis.binary.text import figure
 from explain.analysis.clusters import cluster_maps
 from explain.analysis.contrasts import contrasts
 from explain.analysis.findings import Findings, analyze, with_threshold

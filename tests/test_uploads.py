@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models import temporary
 from models.errors import UserError
+from models.files import temporary
 from tests.forked import Forked
 
 

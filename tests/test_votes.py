@@ -25,8 +25,8 @@ from models.data.corrections import Corrections, corrected
 from models.data.open import open_data
 from models.data.parts import open_parts
 from models.data.source import ImageSource
+from models.data.tables.votes import ENTROPY, SECOND, SPLIT_ENTROPY, VoteColumns, read_votes
 from models.data.tensors import PixelDataset, targets, truth
-from models.data.votes import ENTROPY, SECOND, SPLIT_ENTROPY, VoteColumns, read_votes
 from models.errors import UserError
 from models.preprocessing import UNIT, Preprocessing
 from models.training.augment import Augmentation

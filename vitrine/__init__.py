@@ -79,9 +79,9 @@ def wrap(
     are not what is said, for a transform that is not deterministic, and for another task or domain.
     """
     from models.domains import require_domain
-    from models.parameter_sets import reading
+    from models.foreign.parameter_sets import reading
+    from models.outputs.task import as_named, require_task
     from models.sources.module import from_module
-    from models.task import as_named, require_task
 
     about = {"domain": domain} if require_domain(domain) else {}
     with reading(outputs=outputs, task=require_task(task)):
@@ -153,10 +153,10 @@ def load(
     (default of the task: as the file says). Raises UserError for unknown names, and for weights that do not
     fit or cannot be downloaded.
     """
-    from models.preprocessing_options import options_for
+    from models.inputs.options import options_for
+    from models.outputs.task import as_named, require_task
     from models.registry import load as find
     from models.sources.module import read_preprocess
-    from models.task import as_named, require_task
 
     names = tuple(classes) if classes else None
     given = "classes=" if names else ""

@@ -14,10 +14,10 @@ from explain.methods.live import open_session
 from explain.methods.registry import defaults, get
 from explain.methods.request import MapRequest
 from explain.methods.single_image import class_number
-from explain.quality.badge import badges
-from explain.quality.check import check_map
-from explain.quality.kept import Badge
-from explain.quality.map_check import ONE_IMAGE, MapCheck
+from explain.quality.one_map.badge import badges
+from explain.quality.one_map.check import check_map
+from explain.quality.one_map.kept import Badge
+from explain.quality.one_map.map_check import ONE_IMAGE, MapCheck
 from explain.render import jpeg_bytes, jpeg_url, normalize, overlay
 from models.classifier import Classifier
 from models.data.images import UnreadableImage, open_image

@@ -8,9 +8,9 @@ from typing import Any
 from dashboard.app import build
 from dashboard.server.serving import ServeConfig, options
 from dashboard.server.sharing import Sharing
-from explain.run.mirrors import publish_regularly
 from explain.run.model import as_in_run, require_same_reading
 from explain.run.reader import RunData
+from explain.run.remote.mirrors import publish_regularly
 from models.classifier import Classifier
 from models.errors import UserError
 

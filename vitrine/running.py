@@ -14,16 +14,16 @@ from explain.methods.registry import defaults
 from explain.run.engine import Progress, match
 from explain.run.engine import run as compute
 from explain.run.format import REQUEST
-from explain.run.matched import Matched, matched_to
-from explain.run.preflight import NoAnswers, preflight
+from explain.run.preflight.check import NoAnswers, preflight
+from explain.run.preflight.matched import Matched, matched_to
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.corrections import corrected, read_corrections
 from models.data.open import open_data
 from models.data.source import ImageSource
-from models.data.votes import VoteColumns
+from models.data.tables.votes import VoteColumns
 from models.errors import UserError
-from models.task import as_asked, require_task
+from models.outputs.task import as_asked, require_task
 
 OF_NETWORK = {
     "class_names": "classes of vitrine.wrap",

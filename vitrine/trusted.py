@@ -10,10 +10,11 @@ from tqdm.auto import tqdm
 
 from explain.export.trust import description_table, localization_table, trust_table
 from explain.quality.curves import CurveSettings
-from explain.quality.depth import Depth, advice
-from explain.quality.description import Description
-from explain.quality.known_depth import depth_of_command
+from explain.quality.described.description import Description
+from explain.quality.described.repeated import Repeated
 from explain.quality.measure import Measurement
+from explain.quality.over_depth.depth import Depth, advice
+from explain.quality.over_depth.known_depth import depth_of_command
 from explain.quality.plan import measurements, repeated
 from explain.quality.remarks import (
     caution,
@@ -24,12 +25,11 @@ from explain.quality.remarks import (
     tables_of_work,
     unread,
 )
-from explain.quality.repeated import Repeated
 from explain.quality.verdict import Trust, Verdict, by_rank
 from explain.run.model import as_in_run, network_of, require_same_reading
 from explain.run.reader import RunData
 from models.classifier import Classifier
-from models.data.boxes import read_boxes
+from models.data.tables.boxes import read_boxes
 from models.errors import UserError
 
 SHOWN = ("method", "figure", "layer", "images", "mean", "best_control", "difference", "p", "wins", "verdict")

@@ -17,7 +17,7 @@ from dashboard.components.markup import display_text
 
 def script(name: str) -> str:
     """A .js file of this folder."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return (Path(__file__).parent / "scripts" / name).read_text(encoding="utf-8")
 
 
 _REPORT = script("clickable.js")

@@ -15,12 +15,12 @@ from dashboard.components.toolbar import blend_controls, controls_row
 from dashboard.links import linked
 from dashboard.tabs.compare_state import LISTS, TARGETS, Choice
 from explain import render
-from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
 from explain.analysis.compare_shortcuts import shortcut_changes
 from explain.analysis.on_maps import said_of_both
+from explain.analysis.statistics.bootstrap import Metric
 from explain.formatting import be, counted, decimal, evidence, p_value, percent
-from explain.run.label_sets import LabelRun
+from explain.run.outputs.label_sets import LabelRun
 from explain.run.reader import RunData
 from models.program import program
 

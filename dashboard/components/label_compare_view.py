@@ -17,10 +17,10 @@ from dashboard.components.markup import action, html, join
 from dashboard.components.panel import empty, panel, table
 from dashboard.components.toolbar import controls_row
 from dashboard.tabs.compare_state import THRESHOLDS, Choice
-from explain.analysis.binary_text import figure
+from explain.analysis.binary.text import figure
 from explain.analysis.compare import Comparison
-from explain.analysis.label_compare import LabelChanges
-from explain.analysis.label_compare_text import (
+from explain.analysis.multi_label.compare import LabelChanges
+from explain.analysis.multi_label.compare_text import (
     DIFFERENCE,
     TEST,
     as_table,

@@ -11,12 +11,12 @@ from dashboard.components.panel import empty, panel, row, table
 from dashboard.components.toolbar import controls_row
 from explain.analysis.findings import Findings
 from explain.formatting import counted
-from explain.run.label_sets import LabelSets
-from explain.run.notes import UNKNOWN, Note, as_table, corrected_number, labels_table, tags_of
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.label_sets import LabelSets
+from explain.run.outputs.number_run import NumbersRun
+from explain.run.people.notes import UNKNOWN, Note, as_table, corrected_number, labels_table, tags_of
 from explain.run.reader import RunData
-from models.csv_files import spreadsheet_safe
 from models.data.source import label_set
+from models.files.csv_files import spreadsheet_safe
 
 Notes = dict[str, Note]
 TOGGLES = 40  # labels up to which each has one

@@ -5,10 +5,10 @@ from markupsafe import Markup
 from dashboard.components.markup import NOTHING, action, html, join, verbatim
 from dashboard.components.panel import empty, panel, row, table
 from explain import render
-from explain.analysis.review import Progress, Review, predicted, tally
-from explain.analysis.review_sample import Shown
+from explain.analysis.label_errors.review import Progress, Review, predicted, tally
+from explain.analysis.label_errors.review_sample import Shown
 from explain.formatting import counted, decimal, percent
-from explain.run.review import AGREE, OTHER, SKIP, SUSPICIOUS, UNSURE, Answer
+from explain.run.people.review import AGREE, OTHER, SKIP, SUSPICIOUS, UNSURE, Answer
 
 DIGITS = 9  # classes that have a key
 STRATA = ("most suspicious tenth", "next fifth", "other images")

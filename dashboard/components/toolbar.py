@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from dashboard.components.controls import pager, segments, select
 from dashboard.components.markup import NOTHING, html, join
-from dashboard.components.trust_line import method_options
+from dashboard.components.trust.trust_line import method_options
 from dashboard.tabs.errors_state import LISTED, TARGETS, View
 from explain.analysis.ranking import SORTS
 from explain.quality.known import methods_by_verdict

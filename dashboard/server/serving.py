@@ -23,12 +23,12 @@ from dashboard.server.upload_dir import forget_due, remove_uploads, sweep
 from dashboard.session.context import Context
 from dashboard.session.run_pages import end_pages, parent_is_gone
 from dashboard.theme import COLORS, STYLE, theme
-from explain.analysis.binary_text import format_binary
+from explain.analysis.binary.text import format_binary
 from explain.analysis.findings import Findings, with_threshold
 from explain.cli.data_question import ask_for_data
-from explain.run.mirrors import publish_all, publish_regularly
 from explain.run.parquet import Damaged
 from explain.run.reader import RunData, open_run
+from explain.run.remote.mirrors import publish_all, publish_regularly
 from explain.run.trusted_data import allow
 from models.errors import UserError
 from models.memory import give_back_memory, reuse_memory, share_memory

@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from explain.formatting import counted
 from models.data.folder import SPLITS
 from models.data.images import ARRAY, REFUSED, SUFFIXES
-from models.data.packed import is_safe_name
+from models.data.packed.members import is_safe_name
 from models.data.skipped import suffix_of
 from models.errors import UserError
 

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from models import temporary
+from models.files import temporary
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Gradio sums up its last 10,000 events, for a page that is off here, after every single event

@@ -19,9 +19,9 @@ from gradio_client.utils import is_http_url_like
 from PIL import Image
 
 from dashboard.server.upload_dir import forget_later
-from models.atomic import atomic
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
+from models.files.atomic import atomic
 
 MAX_PIXELS = 24_000_000
 KEPT_PIXELS = 2_000_000  # more than any network looks at

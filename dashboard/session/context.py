@@ -25,21 +25,21 @@ from dashboard.session.map_queue import MapQueue
 from dashboard.session.measuring import Measuring
 from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
-from explain.analysis.number_proposals import NumberFindings, number_findings
-from explain.analysis.run_numbers import measure_all
+from explain.analysis.numbers.proposals import NumberFindings, number_findings
+from explain.analysis.numbers.run_numbers import measure_all
 from explain.run.format import REQUEST
 from explain.run.images import network_view, original
-from explain.run.label_sets import LabelRun
-from explain.run.mirrors import mirror_of
 from explain.run.model import network_is_here, network_of
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.label_sets import LabelRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
+from explain.run.remote.mirrors import mirror_of
 from models.domains import FACES, domain_of
 from models.errors import UserError
 from models.faces.crop import AUTO, OFF, FaceRequest
 from models.faces.detectors import DEFAULT, opened
+from models.files.shown_paths import shown
 from models.shipped import WEIGHTS, architecture
-from models.shown_paths import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -302,8 +302,8 @@ class Context:
     def named(self, classifier: "Classifier") -> tuple[str, str]:
         """The values of --model and --weights for this network; only the owner gets folders of this
         machine."""
+        from models.own_code.trusted import names_code
         from models.training.trained import described
-        from models.trusted_code import names_code
 
         file = Path(classifier.weights)
         if classifier.source and self.access.computes:

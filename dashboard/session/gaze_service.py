@@ -13,9 +13,9 @@ from dashboard.session.types import HoldClassifier
 from explain.formatting import percent
 from explain.gaze.folder import GazeRun, open_gaze_run
 from explain.run.reader import RunData
-from models.colors import as_rgb
 from models.errors import UserError
 from models.gaze.shipped import shipped_gaze
+from models.inputs.channels import as_rgb
 from models.training.trained import Trained, described, open_trained
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ class ImageSessions:
 
     def _size(self, session: "ImageSession") -> int:
         """What a session counts, in bytes: at least the share that leaves `MOST` of them room."""
-        from explain.quality.map_scores import held_bytes
+        from explain.quality.one_map.map_scores import held_bytes
 
         return min(max(session.nbytes + held_bytes(session), self._limit // MOST), self._limit)
 

@@ -8,9 +8,9 @@ import gradio as gr
 from dashboard.error_boundary import error_boundary
 from dashboard.links import clicked_row, number
 from dashboard.session.context import Context
-from explain.run.label_sets import LabelSets
-from explain.run.notes import UNKNOWN, Note, add, read
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.label_sets import LabelSets
+from explain.run.outputs.number_run import NumbersRun
+from explain.run.people.notes import UNKNOWN, Note, add, read
 from models.data.label_sets import SetReading
 from models.errors import UserError
 

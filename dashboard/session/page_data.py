@@ -1,6 +1,6 @@
 """Which data the forms of the page take: those of the command line, without web addresses and credentials."""
 
-from models.data.location import is_url, must_be_plain
+from models.data.remote.location import is_url, must_be_plain
 from models.errors import UserError
 
 WEB = ("http://", "https://")

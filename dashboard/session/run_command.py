@@ -9,7 +9,7 @@ from typing import Any
 from dashboard.session.page_data import checked_data
 from dashboard.session.training_jobs import SAFE
 from models.errors import UserError
-from models.trusted_code import names_code
+from models.own_code.trusted import names_code
 
 SUBJECT = (
     "model",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dashboard.page import names_alone
 from explain.analysis.main_figure import MainFigure, main_figure
 from explain.run.folder_of_runs import RunEntry, RunFolder
-from models.data.location import is_url
+from models.data.remote.location import is_url
 from models.errors import UserError
 
 

@@ -15,9 +15,9 @@ from dashboard.session.child_process import start_command
 from dashboard.session.run_command import FIELDS, checked_name, run_words
 from dashboard.session.run_log import LogProgress, read_log
 from explain.run.format import MANIFEST
-from models.atomic import atomic
 from models.errors import UserError
-from models.json_files import build, read_object
+from models.files.atomic import atomic
+from models.files.json_files import build, read_object
 from models.process_identity import birth, runs
 
 JOB = ".job.json"

@@ -13,12 +13,12 @@ from dashboard.links import row_of
 from dashboard.server.permissions import Access
 from dashboard.server.uploads import Photos
 from dashboard.session.types import Subject
+from explain.analysis.numbers.run_numbers import worst_row
 from explain.analysis.ranking import overview
-from explain.analysis.run_numbers import worst_row
 from explain.run.images import original
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
-from models.data.location import is_url
+from models.data.remote.location import is_url
 from models.errors import UserError
 from models.faces.boxes import FaceBox
 from models.faces.crop import FaceCrop, FaceRequest, chosen

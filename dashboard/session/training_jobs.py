@@ -13,12 +13,12 @@ from typing import Any
 
 from dashboard.session.page_data import checked_data
 from models.errors import UserError
+from models.own_code.trusted import names_code
 from models.program import typed
 from models.training.augment import Augmentation
 from models.training.progress import Progress
 from models.training.recipe import Recipe
 from models.training.trained import Trained, find_trained, open_trained
-from models.trusted_code import names_code
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
 SAFE = re.compile(r"[\w.-]{1,80}")

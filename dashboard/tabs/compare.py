@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from dashboard.components.clickable import clickable
 from dashboard.components.compare_view import chooser, class_changes, flips, shortcuts_view, summary
 from dashboard.components.label_compare_view import label_list, label_overview, label_summary, opened_label
-from dashboard.components.number_compare_view import changed_images, number_summary
+from dashboard.components.number_runs.compare_view import changed_images, number_summary
 from dashboard.components.placeholders import waiting
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
@@ -20,16 +20,16 @@ from dashboard.tabs.compare_state import ID, OF_ERRORS, Choice, from_query
 from dashboard.tabs.errors_state import View, read_thresholds, thresholds_text
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.number_compare_link import number_query, of_link, output_of
-from explain.analysis.binary import PRESETS
+from explain.analysis.binary.measures import PRESETS
 from explain.quality.known import Stamp, stamp_of, stamp_of_folder
 from explain.run.format import CALLED
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.analysis.compare import Comparison
-    from explain.analysis.compare_numbers import NumbersComparison
-    from explain.analysis.label_compare import LabelChanges, LabelComparison
+    from explain.analysis.multi_label.compare import LabelChanges, LabelComparison
+    from explain.analysis.numbers.compare import NumbersComparison
 
 TITLE = "Compare"
 KEPT = 3  # comparisons
@@ -75,7 +75,7 @@ class Comparisons:
 
     def of_labels(self, other: int) -> "LabelComparison":
         """As `of`, of runs of several labels per image."""
-        from explain.analysis.label_compare import compare_labels
+        from explain.analysis.multi_label.compare import compare_labels
 
         if other not in self._of_labels:
             self._of_labels[other] = compare_labels(self._ctx.run, self._run(other))
@@ -83,7 +83,7 @@ class Comparisons:
 
     def of_numbers(self, other: int) -> "NumbersComparison":
         """As `of`, of runs of numbers. Raises UserError also where the other run is one of classes."""
-        from explain.analysis.compare_numbers import compare_numbers
+        from explain.analysis.numbers.compare import compare_numbers
 
         if other not in self._of_numbers:
             here, there = self._ctx.run, self._run(other)
@@ -172,7 +172,7 @@ def thresholds_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of the labels that both have, in A and in B (K,): a preset in each run by itself; those of Errors, or
     of a link, are the same in both."""
-    from explain.analysis.label_scores import chosen_thresholds
+    from explain.analysis.multi_label.scores import chosen_thresholds
 
     if choice.thresholds in PRESETS:
         return found.scores_a.thresholds(choice.thresholds), found.scores_b.thresholds(choice.thresholds)

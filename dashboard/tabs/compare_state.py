@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from dashboard.links import TAB
 from dashboard.tabs.errors_state import LABEL, is_thresholds
 from dashboard.tabs.query import query_string
-from explain.analysis.binary import PRESETS
+from explain.analysis.binary.measures import PRESETS
 
 ID = "compare"
 LISTS = {"a": "A correct, B wrong", "b": "B correct, A wrong", "drift": "maps differ most"}

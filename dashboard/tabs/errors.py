@@ -11,21 +11,21 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from dashboard.components.audit import audit
-from dashboard.components.class_table import class_table
 from dashboard.components.clickable import clickable
-from dashboard.components.cluster_view import cluster_view, missing_clusters, shown_clusters, to_come
-from dashboard.components.confusion import confusion
 from dashboard.components.controls import lens_bar
-from dashboard.components.gallery import gallery
-from dashboard.components.label_table import label_table
-from dashboard.components.mean_view import mean_view
+from dashboard.components.errors.audit import audit
+from dashboard.components.errors.class_table import class_table
+from dashboard.components.errors.cluster_view import cluster_view, missing_clusters, shown_clusters, to_come
+from dashboard.components.errors.confusion import confusion
+from dashboard.components.errors.gallery import gallery
+from dashboard.components.errors.label_table import label_table
+from dashboard.components.errors.mean_view import mean_view
+from dashboard.components.errors.proposals_panel import proposals_panel
+from dashboard.components.errors.slice_view import slice_view
+from dashboard.components.errors.threshold_view import threshold_panel
+from dashboard.components.headline import numbers
 from dashboard.components.note_editor import Notes, notes_view
-from dashboard.components.numbers import numbers
 from dashboard.components.panel import empty, panel
-from dashboard.components.proposals_panel import proposals_panel
-from dashboard.components.slice_view import slice_view
-from dashboard.components.threshold_view import threshold_panel
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.server.event_queue import READS
@@ -34,15 +34,15 @@ from dashboard.session.notes_handler import keep_notes
 from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.trust_panel import TrustPanel
-from explain.analysis.binary_text import proposals_note
+from explain.analysis.binary.text import proposals_note
 from explain.analysis.findings import AT_ONCE, Findings
 from explain.analysis.groups import lists_of
-from explain.analysis.label_proposals import OF_ALL, label_set_findings
-from explain.analysis.next_training import command_of, runs_that_tried
+from explain.analysis.multi_label.proposals import OF_ALL, label_set_findings
 from explain.analysis.on_maps import maps_note
-from explain.analysis.proposals import checks_of
+from explain.analysis.proposals.next_training import command_of, runs_that_tried
+from explain.analysis.proposals.registry import checks_of
 from explain.quality.known import first_method
-from explain.run.notes import read
+from explain.run.people.notes import read
 from models.errors import UserError
 
 TITLE, ID = "Errors", "errors"

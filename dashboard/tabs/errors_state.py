@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import urlencode
 
 from dashboard.links import PAGE, number
-from explain.analysis.binary import PRESETS
+from explain.analysis.binary.measures import PRESETS
 from explain.analysis.confusion import NORMS, ORDERS
 from explain.analysis.groups import EARLIER_NAMES, KINDS, lists_of
-from explain.analysis.label_scores import label_scores
+from explain.analysis.multi_label.scores import label_scores
 from explain.analysis.ranking import SORTS
 from explain.quality.known import first_method
 from explain.run.format import CALLED
-from explain.run.label_sets import LabelSets
+from explain.run.outputs.label_sets import LabelSets
 from explain.run.reader import RunData
-from models.classes import find_class
+from models.classes.names import find_class
 from models.errors import UserError
 
 TARGETS = {"pred": "predicted", "label": "true", "both": "both"}

@@ -9,7 +9,7 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.export_view import contents, done, failed, progress
-from dashboard.components.trust_line import method_options
+from dashboard.components.trust.trust_line import method_options
 from dashboard.error_boundary import error_boundary
 from dashboard.links import in_inspect
 from dashboard.server.event_queue import READS
@@ -26,7 +26,7 @@ from explain.export.number_gallery import NumberExport
 from explain.export.selection import selected
 from explain.formatting import counted
 from explain.quality.known import first_method, methods_by_verdict
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.errors import Cancelled, UserError
 
@@ -173,7 +173,7 @@ class ExportTab:
         self, keys: dict[str, Any], methods: list[str] | None, blur_eyes: bool
     ) -> Iterator[list[Any]]:
         """Of several labels per image, all of them at the thresholds of Errors."""
-        from explain.analysis.label_scores import chosen_thresholds
+        from explain.analysis.multi_label.scores import chosen_thresholds
         from explain.export.label_report import label_report
         from explain.export.report import write_report
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from dashboard.components.clickable import clickable
-from dashboard.components.feature_title import feature_title
-from dashboard.components.filter_view import (
+from dashboard.components.network.feature_title import feature_title
+from dashboard.components.network.filter_view import (
     class_alone,
     feature_panel,
     filter_alone,
     filter_table,
     kernel_panel,
 )
+from dashboard.components.network.strongest import strongest_strip
 from dashboard.components.placeholders import waiting
-from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect, linked
 from dashboard.server.event_queue import READS

@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from dashboard.components.clickable import clickable
 from dashboard.components.controls import select
-from dashboard.components.gaze_view import (
+from dashboard.components.markup import NOTHING
+from dashboard.components.network.gaze_view import (
     LARGE,
     GazeMap,
     disagreement,
@@ -19,7 +20,6 @@ from dashboard.components.gaze_view import (
     two,
     verdict,
 )
-from dashboard.components.markup import NOTHING
 from dashboard.components.placeholders import no_gaze_folder, no_gaze_model, waiting
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, number
@@ -35,7 +35,7 @@ from dashboard.tabs.numbers_state import OUTPUT
 from explain.analysis.on_maps import said_of
 from explain.formatting import counted, plural
 from explain.render import jpeg_bytes, problem
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.training.charts import charts
 

@@ -8,10 +8,10 @@ import gradio as gr
 import numpy as np
 
 from dashboard.components.clickable import clickable
-from dashboard.components.map_cards import Card, heading, map_cards, number_heading
+from dashboard.components.inspect.map_cards import Card, heading, map_cards, number_heading
+from dashboard.components.inspect.subject import facts, run_maps, shown_probability, start_page
 from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
-from dashboard.components.subject import facts, run_maps, shown_probability, start_page
 from dashboard.error_boundary import error_boundary, message_text
 from dashboard.links import TAB, in_inspect
 from dashboard.server.event_queue import MAPS, MODEL, READS
@@ -29,13 +29,13 @@ from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.numbers_state import output_of
 from explain.methods.registry import METHODS
 from explain.quality.flags import flags
-from explain.quality.kept import Badge
-from explain.quality.known_depth import known_depth
-from explain.run.notes import read
-from explain.run.number_run import NumbersRun
+from explain.quality.one_map.kept import Badge
+from explain.quality.over_depth.known_depth import known_depth
+from explain.run.outputs.number_run import NumbersRun
+from explain.run.people.notes import read
 from explain.run.reader import RunData
-from models.access import reaches
 from models.errors import Cancelled, UserError
+from models.layers.access import reaches
 
 TITLE = "Inspect"
 BEST = "  best of the measured layers"

@@ -8,7 +8,7 @@ from dashboard.components.parameters import ParameterControls
 from dashboard.tabs.inspect_state import FORM, NO_CLASS
 from explain.methods.registry import METHODS, methods_for
 from explain.run.reader import RunData
-from models.access import reaches
+from models.layers.access import reaches
 
 
 class InspectForm:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from dashboard.components.clickable import clickable, script
-from dashboard.components.live_view import (
+from dashboard.components.inspect.live_view import (
     NO_FACE,
     NUMBERS,
     announced,
@@ -19,19 +19,19 @@ from dashboard.components.live_view import (
     not_live,
     over_frame,
 )
-from dashboard.components.map_cards import Card
-from dashboard.components.subject import calibrated, photo_note
-from dashboard.components.trust_line import verdict_note
+from dashboard.components.inspect.map_cards import Card
+from dashboard.components.inspect.subject import calibrated, photo_note
+from dashboard.components.trust.trust_line import verdict_note
 from dashboard.page import names_alone
 from dashboard.server.frames import open_frame
 from dashboard.session.context import VISIT, Context
 from dashboard.session.live_streams import LiveStreams, Stream
 from explain.formatting import visible_text
 from explain.methods.registry import METHODS
-from models.access import reaches
 from models.errors import UserError
 from models.faces.crop import FaceCrop
 from models.faces.tracking import FaceTracker
+from models.layers.access import reaches
 
 if TYPE_CHECKING:
     from explain.methods.frames import FrameExplainer, FrameMap

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from dashboard.components.face_view import face_view
-from dashboard.components.map_cards import Card, heading, map_cards, number_heading
+from dashboard.components.inspect.face_view import face_view
+from dashboard.components.inspect.map_cards import Card, heading, map_cards, number_heading
+from dashboard.components.inspect.subject import facts, reproduced, shown_probability
 from dashboard.components.markup import NOTHING
 from dashboard.components.panel import panel, warning
 from dashboard.components.placeholders import waiting
-from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
@@ -30,12 +30,12 @@ from explain.run.reader import RunData
 from models.domains import FACES
 from models.errors import Cancelled, UserError
 from models.faces.crop import OFF, FaceRequest
-from models.task import SINGLE
+from models.outputs.task import SINGLE
 
 if TYPE_CHECKING:
     from explain.methods.compute import MapResult
     from explain.methods.live import ImageSession, MapRequest
-    from explain.quality.kept import Badge
+    from explain.quality.one_map.kept import Badge
     from models.classifier import Classifier
 
 CHEAP = 2.0  # seconds that a method may take without a click on its button
@@ -159,8 +159,8 @@ def _with_figures(
 ) -> list[Card]:
     """The cards with what is said of their maps; figures that take long only where they are asked for. `row`:
     of the image in the run; None of a photo."""
-    from explain.quality.check import check_map, known_check
-    from explain.quality.other_image import NOT_OF_RUN, OtherImages
+    from explain.quality.one_map.check import check_map, known_check
+    from explain.quality.one_map.other_image import NOT_OF_RUN, OtherImages
 
     others = OtherImages(without_run=NOT_OF_RUN) if row is None else OtherImages(run, int(row))
     results = {
@@ -198,7 +198,7 @@ def _of_run(run: RunData, method: str) -> str:
 def _badges(session: "ImageSession", results: "Sequence[MapResult]", seconds: float) -> "list[Badge]":
     """Flags alone where the figures would take more `seconds`, or cannot be had: the maps do not depend on
     them."""
-    from explain.quality.badge import badges
+    from explain.quality.one_map.badge import badges
 
     try:
         return badges(session, results, seconds)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from dashboard.components.clickable import clickable
-from dashboard.components.inversion_view import (
+from dashboard.components.network.inversion_view import (
     before_and_after,
     called,
     edits,

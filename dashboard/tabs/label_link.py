@@ -9,7 +9,7 @@ import gradio as gr
 from dashboard.error_boundary import message_text
 from dashboard.tabs.errors_state import LABEL, View
 from dashboard.tabs.numbers_state import NumbersView, output_of
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.errors import UserError
 

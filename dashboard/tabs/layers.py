@@ -10,11 +10,11 @@ from cachetools import LRUCache
 from markupsafe import Markup
 
 from dashboard.components.clickable import clickable
-from dashboard.components.depth_view import depth_panel
-from dashboard.components.layer_view import channel_alone, channel_sheet, label_choice, layer_table
 from dashboard.components.markup import NOTHING
+from dashboard.components.network.depth_view import depth_panel
+from dashboard.components.network.layer_view import channel_alone, channel_sheet, label_choice, layer_table
+from dashboard.components.network.strongest import strongest_strip
 from dashboard.components.placeholders import waiting
-from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, clicked_row, linked
 from dashboard.server.event_queue import READS

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dashboard.components.layer_view import COLORS
+from dashboard.components.network.layer_view import COLORS
 from dashboard.links import PAGE, TAB, image_of, number
 from dashboard.session.subjects import of_link
 from dashboard.session.types import Subject

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from dashboard.components.check_view import check_result, not_checked, under_way
 from dashboard.components.clickable import clickable
-from dashboard.components.run_list import run_list
+from dashboard.components.listed.check_view import check_result, not_checked, under_way
+from dashboard.components.listed.run_list import run_list
 from dashboard.error_boundary import error_boundary, message_text
 from dashboard.server.unpack import SUFFIX, unpacked
 from dashboard.server.uploads import keep_upload

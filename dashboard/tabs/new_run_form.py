@@ -7,9 +7,9 @@ import gradio as gr
 
 from dashboard.session.run_command import FIELDS
 from explain.methods.registry import methods_in_runs
-from models.colors import COLORS
-from models.output_kinds import KINDS
-from models.preprocessing_options import EXIF, INTERPOLATIONS
+from models.inputs.channels import COLORS
+from models.inputs.options import EXIF, INTERPOLATIONS
+from models.outputs.kinds import KINDS
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pt2", ".onnx", ".keras", ".h5")
 TABLES = (".csv", ".parquet", ".jsonl", ".tar", ".zip")

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dashboard.components.check_view import SETTINGS, SUBJECTS
+from dashboard.components.listed.check_view import SETTINGS, SUBJECTS
 from dashboard.session.run_command import INPUT, SUBJECT
 from explain.formatting import be, counted
-from models.class_index import find_index
+from models.classes.index import find_index
 from models.errors import UserError
 
 OUTPUT, NAMED, LEAVE = "output:", "named:", "leave:"

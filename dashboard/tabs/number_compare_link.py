@@ -10,7 +10,7 @@ from dashboard.links import PAGE, number
 from dashboard.tabs.compare_state import CHANGES, ID, Choice, list_of
 from dashboard.tabs.numbers_state import OUTPUT
 from dashboard.tabs.query import query_string
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 
 AGAINST, GROUP = "against", "group"
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dashboard.components.number_contents import number_contents
+from dashboard.components.number_runs.contents import number_contents
 from dashboard.session.training_jobs import as_typed
 from dashboard.tabs.export_state import OF_VIEW, ExportView
 from dashboard.tabs.numbers_state import NumbersView
-from explain.analysis.number_groups import GROUPS, SORTS
+from explain.analysis.numbers.groups import GROUPS, SORTS
 from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import NumberExport, description, picked
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 
 SELECTIONS = {OF_VIEW: "current view of Errors", "": "a few images of each group", **GROUPS}
 """Choices of the form, instead of `export_state.SELECTIONS`."""

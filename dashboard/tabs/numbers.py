@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 from dashboard.components.clickable import clickable
 from dashboard.components.controls import segments, select
-from dashboard.components.error_bars import error_bars
+from dashboard.components.errors.proposals_panel import proposals_panel
+from dashboard.components.headline import headline_cards
 from dashboard.components.markup import join
-from dashboard.components.number_gallery import number_gallery
-from dashboard.components.numbers import headline_cards
+from dashboard.components.number_runs.error_bars import error_bars
+from dashboard.components.number_runs.gallery import number_gallery
+from dashboard.components.number_runs.scatter import SCRIPT, scatter_panel
 from dashboard.components.panel import empty, panel, warning
-from dashboard.components.proposals_panel import proposals_panel
-from dashboard.components.scatter import SCRIPT, scatter_panel
 from dashboard.components.toolbar import controls_row
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
@@ -27,11 +27,11 @@ from dashboard.tabs.errors import EVERY, WAITS
 from dashboard.tabs.numbers_state import OUTPUT, NumbersView, first_view, from_query, is_view
 from dashboard.tabs.trust_panel import TrustPanel
 from explain.analysis.findings import AT_ONCE
-from explain.analysis.number_proposals import CHECKS, number_findings
-from explain.analysis.run_numbers import cautions, figures
+from explain.analysis.numbers.proposals import CHECKS, number_findings
+from explain.analysis.numbers.run_numbers import cautions, figures
 from explain.quality.known import first_method
-from explain.run.notes import read
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
+from explain.run.people.notes import read
 
 TITLE, ID = "Errors", "errors"
 NOTE = "significant findings, those about the most images first"

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from dashboard.links import PAGE, number
 from dashboard.tabs.query import query_string
-from explain.analysis.number_chart import drawn_region, region_at
-from explain.analysis.number_groups import GROUPS, SORTS
-from explain.analysis.number_plane import Box, Near, Region, parse_region, region_text, rounded
-from explain.analysis.number_proposals import SUSPICIOUS, is_found
-from explain.analysis.run_numbers import plane_of
+from explain.analysis.numbers.chart import drawn_region, region_at
+from explain.analysis.numbers.groups import GROUPS, SORTS
+from explain.analysis.numbers.plane import Box, Near, Region, parse_region, region_text, rounded
+from explain.analysis.numbers.proposals import SUSPICIOUS, is_found
+from explain.analysis.numbers.run_numbers import plane_of
 from explain.quality.known import first_method
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.number_run import NumbersRun
 
 TOOLS = {"box": "rectangle", "lasso": "lasso"}
 """What a drag on the plane draws."""
@@ -24,8 +24,8 @@ LONGEST = 2000  # characters of a region
 @dataclass(frozen=True)
 class NumbersView:
     """`output`: its number; `group`: empty for some images of each group, a name of
-    `explain.analysis.number_groups.GROUPS` or of a group of findings
-    (`explain.analysis.number_proposals.is_found`), or a region of the plane as text; `sort`: empty for the
+    `explain.analysis.numbers.groups.GROUPS` or of a group of findings
+    (`explain.analysis.numbers.proposals.is_found`), or a region of the plane as text; `sort`: empty for the
     order of the group; `shared`: one scale for all maps; `tool`: one of `TOOLS`."""
 
     output: int = 0

@@ -1,6 +1,6 @@
 """The tabs, in their order on the page: each is a module with `TITLE`, `ID`, `build(ctx)`, and `NEEDS`, the
 permission without which it is not built; `ONE_CLASS`, if it is for runs of one class per image alone; and
-`REACH`, how much of the network it needs (`models.access`)."""
+`REACH`, how much of the network it needs (`models.layers.access`)."""
 
 from types import ModuleType
 
@@ -23,8 +23,8 @@ from dashboard.tabs import (
     train,
 )
 from explain.run.reader import RunData
-from models.access import Access as Reach
-from models.access import reaches
+from models.layers.access import Access as Reach
+from models.layers.access import reaches
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, review, new_run, train, export)
 

@@ -10,8 +10,8 @@ from dashboard.components.review_view import name_field, review_card, review_sta
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, clicked_row, number
 from dashboard.session.context import Context
-from explain.analysis.review import Review
-from explain.run.review import OTHER, reviewer
+from explain.analysis.label_errors.review import Review
+from explain.run.people.review import OTHER, reviewer
 from models.errors import UserError
 
 TITLE, ID, NEEDS = "Review", "review", "computes"

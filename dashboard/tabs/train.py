@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from dashboard.components.clickable import clickable
-from dashboard.components.training_list import comparison, outcome, training_list
+from dashboard.components.listed.training_list import comparison, outcome, training_list
 from dashboard.error_boundary import error_boundary, message_text
 from dashboard.plots import figure
 from dashboard.server.uploads import handed_out
@@ -159,7 +159,7 @@ class TrainTab:
     @error_boundary
     def preview(self, *values: Any) -> list[Any]:
         from models.data.parts import open_parts
-        from models.data.votes import VoteColumns
+        from models.data.tables.votes import VoteColumns
         from models.registry import spec
         from models.training import preview as previews
 

@@ -8,11 +8,11 @@ import gradio as gr
 
 from dashboard.session.training_jobs import command, recipe_of
 from models.data.kind import DataRequest
-from models.data.location import is_url
 from models.data.open import open_data
 from models.data.registry import kind_of
+from models.data.remote.location import is_url
 from models.domains import DOMAINS
-from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
+from models.outputs.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
 OUTSIDE = (

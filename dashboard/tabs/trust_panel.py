@@ -8,13 +8,13 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.markup import Markup
-from dashboard.components.trust_depth import LAYER
-from dashboard.components.trust_line import MEASURE, STOP, Offer, trust_line
+from dashboard.components.trust.trust_depth import LAYER
+from dashboard.components.trust.trust_line import MEASURE, STOP, Offer, trust_line
 from dashboard.error_boundary import error_boundary
 from dashboard.session.context import Context
 from explain.quality.known import stamp_of
-from explain.quality.known_depth import known_depth
-from models.access import reaches
+from explain.quality.over_depth.known_depth import known_depth
+from models.layers.access import reaches
 
 SECONDS = 1.0  # between two looks at a measurement that runs
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}

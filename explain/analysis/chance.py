@@ -3,13 +3,13 @@ about what to try."""
 
 from functools import lru_cache
 
-from explain.analysis.label_scores import is_at_chance, label_scores
-from explain.analysis.regression import conclusion, scores_of_output
+from explain.analysis.multi_label.scores import is_at_chance, label_scores
+from explain.analysis.numbers.measures import conclusion, scores_of_output
 from explain.formatting import be, counted, listed, plural
-from explain.run.label_sets import LabelRun, LabelSets, LabelSetsRun
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.label_sets import LabelRun, LabelSets, LabelSetsRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
-from models.chance import LEVEL, chance_level, p_of_chance, too_few
+from models.measures.chance import LEVEL, chance_level, p_of_chance, too_few
 
 ONE_CLASS, SLIGHT = 0.95, 0.2
 """Fraction of the predictions that are one class above which a network has collapsed, unless Cohen's kappa

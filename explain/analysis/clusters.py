@@ -18,7 +18,7 @@ from explain.formatting import counted, plural
 from explain.run.reader import RunData
 from explain.run.regions import reduced
 from models.errors import UserError
-from models.evaluation import wilson_interval
+from models.measures.evaluation import wilson_interval
 
 FEWEST, SIDE, SAMPLE = 8, 16, 400
 MOST = 5000

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from explain.analysis.bootstrap import REPLICATES, Metric, Predictions, side_by_side
 from explain.analysis.on_maps import REMARK, command, not_said_of
-from explain.analysis.significance import holm
 from explain.analysis.similarity import map_similarity, partners
+from explain.analysis.statistics.bootstrap import REPLICATES, Metric, Predictions, side_by_side
+from explain.analysis.statistics.significance import holm
 from explain.formatting import counted
 from explain.quality.known import shared_method, state_of
 from explain.run.image_stats import HASH
 from explain.run.reader import RunData
 from explain.text_table import columns
-from models.classes import FOLDINGS, pair_names
+from models.classes.names import FOLDINGS, pair_names
 from models.errors import UserError
 
 APART = (

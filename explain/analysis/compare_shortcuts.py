@@ -6,7 +6,7 @@ import numpy as np
 
 from explain.analysis.compare import Comparison, mcnemar
 from explain.analysis.shortcuts import Shortcut, shortcuts
-from explain.analysis.significance import holm
+from explain.analysis.statistics.significance import holm
 from explain.formatting import percent
 from explain.text_table import columns
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explain.analysis.significance import difference, false_discovery
+from explain.analysis.statistics.significance import difference, false_discovery
 from explain.run.format import map_column
 from explain.run.reader import RunData
 

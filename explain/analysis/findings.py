@@ -12,26 +12,26 @@ import pandas as pd
 import pyarrow as pa
 from cachetools import LRUCache
 
-from explain.analysis.binary import BinaryScores, binary_scores
+from explain.analysis.binary.measures import BinaryScores, binary_scores
 from explain.analysis.chance import inconclusive
 from explain.analysis.clusters import Clustering
 from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair
-from explain.analysis.evidence import ABOUT, CONTRASTS, FILE, MEANS, Evidence
-from explain.analysis.label_proposals import label_set_findings
-from explain.analysis.labels import Fit
+from explain.analysis.label_errors.confident_learning import Fit
+from explain.analysis.label_errors.suspicion import Suspicion
 from explain.analysis.mean_maps import MeanMaps, mean_maps_at, means_table
-from explain.analysis.proposal import Proposal, of_labels
-from explain.analysis.proposals import proposals
+from explain.analysis.multi_label.proposals import label_set_findings
+from explain.analysis.proposals.evidence import ABOUT, CONTRASTS, FILE, MEANS, Evidence
+from explain.analysis.proposals.proposal import Proposal, of_labels
+from explain.analysis.proposals.registry import proposals
 from explain.analysis.ranking import by_recall
-from explain.analysis.suspicion import Suspicion
 from explain.formatting import counted
 from explain.quality.known import Stamp, first_method, stamp_of
 from explain.run.format import TARGETS, write_json
-from explain.run.label_sets import LabelRun
+from explain.run.outputs.label_sets import LabelRun
 from explain.run.parquet import write
 from explain.run.reader import RunData
-from models.classes import find_class
+from models.classes.names import find_class
 from models.errors import UserError
 
 AT_ONCE = 20_000

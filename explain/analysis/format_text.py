@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from explain.analysis.findings import Findings
-from explain.analysis.label_proposals import OF_ALL, LabelSetFindings
-from explain.analysis.next_training import command_of
-from explain.analysis.number_proposals import CHECKS, NumberFindings
+from explain.analysis.multi_label.proposals import OF_ALL, LabelSetFindings
+from explain.analysis.numbers.proposals import CHECKS, NumberFindings
 from explain.analysis.on_maps import ATTENTION, command, maps_note, slices_to_say
-from explain.analysis.proposal import Proposal
-from explain.analysis.proposals import checks_of
+from explain.analysis.proposals.next_training import command_of
+from explain.analysis.proposals.proposal import Proposal
+from explain.analysis.proposals.registry import checks_of
 from explain.analysis.slices import Slice
 from explain.text_table import columns
 

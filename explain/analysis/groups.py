@@ -7,15 +7,15 @@ import numpy as np
 
 from explain.analysis.duplicates import rows_of
 from explain.analysis.findings import Findings
-from explain.analysis.label_proposals import label_set_findings
-from explain.analysis.model_checks import AT_BORDER
+from explain.analysis.multi_label.proposals import label_set_findings
 from explain.analysis.on_maps import ATTENTION, said_of
-from explain.analysis.proposal import Proposal, Side
+from explain.analysis.proposals.model_checks import AT_BORDER
+from explain.analysis.proposals.proposal import Proposal, Side
 from explain.analysis.ranking import select
 from explain.analysis.votes import has_votes, voted_errors
 from explain.formatting import counted, listed
 from explain.run.format import CALLED, TARGETS, map_column
-from explain.run.notes import Note
+from explain.run.people.notes import Note
 from explain.run.reader import RunData
 
 LISTS = {

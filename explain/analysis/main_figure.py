@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explain.analysis.chance import NO_MEAN, in_few_words
-from explain.analysis.label_scores import label_scores
-from explain.analysis.multi_label_text import areas, figure
-from explain.analysis.regression import NumberScores, conclusion
-from explain.analysis.regression_text import measures, number
-from explain.run.label_sets import LabelSetsRun
-from explain.run.number_run import NumbersRun
+from explain.analysis.multi_label.scores import label_scores
+from explain.analysis.multi_label.text import areas, figure
+from explain.analysis.numbers.measures import NumberScores, conclusion
+from explain.analysis.numbers.text import measures, number
+from explain.run.outputs.label_sets import LabelSetsRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import open_answers
 
 

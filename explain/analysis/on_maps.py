@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from explain.analysis.chance import in_few_words
-from explain.analysis.proposal import Proposal
+from explain.analysis.proposals.proposal import Proposal
 from explain.analysis.slices import Slice
 from explain.formatting import listed
 from explain.quality.known import State, state_of, verdict_of

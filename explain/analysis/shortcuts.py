@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explain.analysis.significance import holm, more_errors, within_strata
 from explain.analysis.slices import FEWEST, groups
+from explain.analysis.statistics.significance import holm, more_errors, within_strata
 from explain.run.reader import RunData
 
 SIGNIFICANT = 1e-3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from explain.analysis.significance import false_discovery, more_errors, within_strata
+from explain.analysis.statistics.significance import false_discovery, more_errors, within_strata
 from explain.run.format import map_column
 from explain.run.image_stats import FACTS
 from explain.run.reader import RunData

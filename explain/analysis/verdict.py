@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from explain.analysis.number_verdict import NEARER, number_lines, number_sample, wrong_numbers
+from explain.analysis.numbers.verdict import NEARER, number_lines, number_sample, wrong_numbers
 from explain.formatting import be, counted
-from explain.run.preflight import AT_LEAST, DOUBT, PROMISING, Preflight, Trial
-from models.chance import LEVEL, chance_level, p_of_chance
+from explain.run.preflight.check import AT_LEAST, DOUBT, PROMISING, Preflight, Trial
 from models.errors import UserError
+from models.measures.chance import LEVEL, chance_level, p_of_chance
 
 SHOWN = 6  # classes, other readings
 PAIRS = 4  # outputs that are named one by one

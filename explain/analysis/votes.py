@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explain.run.reader import RunData
-from models.data.votes import ENTROPY, SECOND, SPLIT_ENTROPY
+from models.data.tables.votes import ENTROPY, SECOND, SPLIT_ENTROPY
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,10 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import say
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
-    from explain.run.matched import Matched
+    from explain.run.preflight.matched import Matched
     from models.data.source import ImageSource
 
 
@@ -60,7 +60,7 @@ def check(
     Prints the accuracy, the chance level, and the option to add if another way is clearly better. The exit
     code is 1 if something is wrong."""
     if write_classes:
-        from models.class_mapping import require_new
+        from models.classes.mapping import require_new
 
         require_new(write_classes)
     if as_json:
@@ -88,7 +88,7 @@ def stop_where_wrong(matched: "Matched", source: "ImageSource", out: Path, again
     `again`, has been looked at."""
     from explain.analysis.verdict import require_right_reading
     from explain.run.format import REQUEST
-    from explain.run.preflight import NoAnswers
+    from explain.run.preflight.check import NoAnswers
 
     if not again and (out / REQUEST).is_file():
         return

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from explain.cli.matching import open_both
 from explain.cli.options import DataOfTask, LabeledColumns, Network
 from models.errors import UserError
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
 
 if TYPE_CHECKING:
-    from explain.run.matched import Matched
-    from explain.run.preflight import Preflight
+    from explain.run.preflight.check import Preflight
+    from explain.run.preflight.matched import Matched
     from models.classifier import Classifier
     from models.data.source import ImageSource
 
@@ -29,7 +29,7 @@ def json_answer(
 ) -> tuple[dict[str, Any], UserError | None]:
     """The object, and the error where something was refused: then it has the key `error`, and what was found
     out before (docs/files.md has all keys)."""
-    from explain.run.matched import data_line, matched_to
+    from explain.run.preflight.matched import data_line, matched_to
 
     answer: dict[str, Any] = {}
     try:
@@ -58,7 +58,7 @@ def json_answer(
 def looked_at(matched: "Matched", source: "ImageSource", decisive: bool = False) -> "Preflight":
     """The preflight of a network whose classes are matched; `decisive` as there."""
     from explain.run.engine import match
-    from explain.run.preflight import preflight
+    from explain.run.preflight.check import preflight
 
     outputs = match(matched.classifier, source, matched.mapping, matched.order).outputs
     return preflight(matched.classifier, source, outputs, order=matched.order, decisive=decisive)
@@ -67,7 +67,7 @@ def looked_at(matched: "Matched", source: "ImageSource", decisive: bool = False)
 def written_order(found: "Preflight", path: Path) -> str:
     """Write the order of the outputs that is better beyond doubt, as `--classes` reads it, and say so in one
     line; or why nothing is written. Raises UserError where the file exists or cannot be written."""
-    from models.class_mapping import write_mapping
+    from models.classes.mapping import write_mapping
 
     if found.better is None or found.better.outputs is None:
         return f"{path} is not written: no other order of the outputs is better beyond doubt"
@@ -150,7 +150,7 @@ def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]
 
 
 def _classes_answer(found: "Preflight") -> dict[str, Any]:
-    from models.chance import chance_level
+    from models.measures.chance import chance_level
 
     e = found.evaluation
     called = e.confusion.sum(0)
@@ -166,7 +166,7 @@ def _classes_answer(found: "Preflight") -> dict[str, Any]:
 def _numbers_answer(found: "Preflight") -> dict[str, Any]:
     """Of each output its measures (null where one is not defined), and the RMSE of answering the mean;
     `nearer`: the fraction of images that are nearer to the true numbers than their mean."""
-    from explain.analysis.number_verdict import sample_scores
+    from explain.analysis.numbers.verdict import sample_scores
 
     scores = sample_scores(found)
     measures = {

@@ -22,9 +22,9 @@ from explain.cli.options import (
 )
 from explain.cli.output import progress_bar, say
 from explain.network.stages import STAGES
-from models.access import Access
 from models.errors import UserError
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
+from models.layers.access import Access
 
 if TYPE_CHECKING:
     from explain.methods.compute import MapResult
@@ -130,9 +130,9 @@ def explain(
     say how much of the probability the part of the image keeps that the map points to, beside controls, and
     what is wrong with the map on its face, if anything."""
     from explain.methods.single_image import must_be_there, write_faces
-    from explain.quality.map_check import ONE_IMAGE
-    from models.regression import is_regression
-    from models.task import as_named, require_task
+    from explain.quality.one_map.map_check import ONE_IMAGE
+    from models.outputs.regression import is_regression
+    from models.outputs.task import as_named, require_task
 
     must_be_there(image)
     maps.settings()  # before the network is loaded
@@ -231,8 +231,8 @@ def _say_figures(session: "ImageSession", made: "MapResult", check: bool) -> Non
 
 
 def _figures(session: "ImageSession", made: "MapResult", check: bool) -> list[str]:
-    from explain.quality.badge import badges
-    from explain.quality.check import check_map
+    from explain.quality.one_map.badge import badges
+    from explain.quality.one_map.check import check_map
 
     [badge] = badges(session, [made])
     if not (check and badge.ordered):

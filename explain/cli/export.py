@@ -78,7 +78,7 @@ def export(
 ) -> None:
     """Write images of a run with their maps: originals, overlays, raw maps, a sheet of all classes, a page
     that opens without a server, and tables."""
-    from explain.analysis.binary_text import format_binary
+    from explain.analysis.binary.text import format_binary
     from explain.export.gallery import INDEX, Export
     from explain.export.number_gallery import NumberExport
 
@@ -127,7 +127,7 @@ def report(
 ) -> None:
     """Write what the run found as one HTML file, which opens without a server or a network; of several labels
     per image, of which --label names none, all labels."""
-    from explain.analysis.binary_text import format_binary
+    from explain.analysis.binary.text import format_binary
     from explain.export.number_report import number_report
     from explain.export.report import report as make
     from explain.export.report import write_report

@@ -53,7 +53,7 @@ def analyze(*, run: Run, also: Also = None, decision: Decision) -> None:
     output first.
 
     The results are kept in the run folder for the dashboard."""
-    from explain.analysis.binary_text import format_binary
+    from explain.analysis.binary.text import format_binary
     from explain.analysis.format_text import format_text
 
     if also:
@@ -68,7 +68,7 @@ def analyze(*, run: Run, also: Also = None, decision: Decision) -> None:
 def _keep_suspicion(folder: Path, also: list[Path], decision: Decision) -> None:
     """Keep what several networks say of the labels. Raises UserError for runs without one class per image."""
     from explain.analysis.findings import Findings
-    from explain.analysis.suspicion import keep_suspicion
+    from explain.analysis.label_errors.suspicion import keep_suspicion
     from explain.run.reader import open_run
 
     opened = [open_run(one, decision.label) for one in (folder, *also)]
@@ -83,9 +83,9 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = F
     what to try for all of them; `brief`: the first proposals, a line each. Of a run of numbers: measures of
     each output, and what to try. Empty for other runs."""
     from explain.analysis.format_text import ALL_AT_HALF, format_label_sets, format_proposals
-    from explain.analysis.label_proposals import label_set_findings
-    from explain.analysis.label_scores import label_scores
-    from explain.analysis.multi_label_text import class_rows, format_multi_label, with_interval
+    from explain.analysis.multi_label.proposals import label_set_findings
+    from explain.analysis.multi_label.scores import label_scores
+    from explain.analysis.multi_label.text import class_rows, format_multi_label, with_interval
     from explain.run.reader import open_run
     from explain.text_table import columns
 
@@ -114,9 +114,9 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = F
 
 def number_lines(run: "RunData", decision: Decision) -> list[str]:
     """The measures of a run of numbers, of one output where it is named. Raises UserError for a threshold."""
-    from explain.analysis.regression import scores_of
-    from explain.analysis.regression_text import format_regression
-    from explain.run.number_run import NumbersRun
+    from explain.analysis.numbers.measures import scores_of
+    from explain.analysis.numbers.text import format_regression
+    from explain.run.outputs.number_run import NumbersRun
 
     assert isinstance(run, NumbersRun)
     decision.require_fitting(run)
@@ -130,9 +130,9 @@ def number_proposals(run: "RunData", brief: bool = False) -> list[str]:
     """What to try for a run of numbers: of the output that is named, or of the first `AHEAD`; `brief`: of the
     first output, a line each."""
     from explain.analysis.format_text import format_numbers, format_proposals
-    from explain.analysis.number_proposals import number_findings
-    from explain.analysis.run_numbers import AHEAD
-    from explain.run.number_run import NumbersRun
+    from explain.analysis.numbers.proposals import number_findings
+    from explain.analysis.numbers.run_numbers import AHEAD
+    from explain.run.outputs.number_run import NumbersRun
 
     assert isinstance(run, NumbersRun)
     first = number_findings(run, run.index)
@@ -183,7 +183,7 @@ def compare(
     from explain.analysis.compare_shortcuts import shortcut_changes, shortcut_table
     from explain.analysis.findings import at_threshold
     from explain.run.reader import open_run
-    from models.csv_files import write_csv
+    from models.files.csv_files import write_csv
 
     if first.resolve() == second.resolve():
         raise UserError(f"'{first}' is given twice: give two run folders.")
@@ -208,8 +208,8 @@ def number_comparison(
 ) -> "tuple[list[str], pd.DataFrame]":
     """Of two runs of numbers: lines for a terminal, and one row per image. Raises UserError where they cannot
     be compared, and for what only classes have."""
-    from explain.analysis.compare_numbers import as_table, compare_numbers, format_text
-    from explain.run.number_run import NumbersRun
+    from explain.analysis.numbers.compare import as_table, compare_numbers, format_text
+    from explain.run.outputs.number_run import NumbersRun
 
     assert isinstance(a, NumbersRun)
     assert isinstance(b, NumbersRun)
@@ -226,8 +226,8 @@ def label_comparison(
 ) -> "tuple[list[str], pd.DataFrame]":
     """Of two runs of several labels per image: lines for a terminal, and one row a label. Raises UserError
     where they cannot be compared, and for a method, which is that of one label."""
-    from explain.analysis.label_compare import compare_labels
-    from explain.analysis.label_compare_text import as_table, format_text
+    from explain.analysis.multi_label.compare import compare_labels
+    from explain.analysis.multi_label.compare_text import as_table, format_text
 
     found = compare_labels(a, b)
     if method:
@@ -242,12 +242,12 @@ def label_comparison(
 
 def _say_review(run: "RunData") -> None:
     """Answers of reviewers, and what they say of all labels."""
-    from explain.run.review import read
+    from explain.run.people.review import read
 
     if not read(run.folder) or run.all_labels or run.label_sets is not None or run.numbers:
         return
     from explain.analysis.findings import Findings
-    from explain.analysis.review import Review, format_text
+    from explain.analysis.label_errors.review import Review, format_text
 
     for line in format_text(Review(Findings(run)).progress()):
         say(f"review     {line}")
@@ -264,7 +264,7 @@ def notes(
     ] = None,
 ) -> None:
     """Count the notes on the images of a run, and write them to files."""
-    from explain.run.notes import corrections_of, read, tags_of, write_labels, write_table
+    from explain.run.people.notes import corrections_of, read, tags_of, write_labels, write_table
     from explain.run.reader import open_run
 
     opened, by_image = open_run(run), read(run)

@@ -25,7 +25,7 @@ from explain.cli.output import progress_bar, say
 from explain.formatting import counted
 from models.errors import UserError
 from models.extras import require_package
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
 
 if TYPE_CHECKING:
@@ -247,9 +247,9 @@ class Predictors(Options):
         from explain.gaze.sources import predictions
         from explain.methods.single_image import class_number
         from models.gaze.model import load_gaze
+        from models.outputs.regression import is_regression
+        from models.outputs.task import as_named
         from models.registry import load
-        from models.regression import is_regression
-        from models.task import as_named
 
         several = len(self.gaze_model or []) > 1
         sources = []

@@ -27,7 +27,7 @@ from explain.cli.output import progress_bar, say
 from explain.formatting import counted
 from models.errors import UserError
 from models.extras import require_package
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def train(
 
 def _answering(network: Network, source: "ImageSource", preprocessing: PreprocessingOptions) -> "Classifier":
     """The network for the task of the data. Raises UserError."""
-    from models.task import as_asked, asked_task
+    from models.outputs.task import as_asked, asked_task
 
     return as_asked(network.load(preprocessing, task=asked_task(source)), source)
 
@@ -191,7 +191,7 @@ def image(
     from explain.inversion.rebuild import described, enlarged, format_numbers, rebuild
     from explain.methods.single_image import must_be_there, read_picture
     from models.memory import reuse_memory
-    from models.task import as_named
+    from models.outputs.task import as_named
 
     must_be_there(image)
     classifier = as_named(network.load(preprocessing))

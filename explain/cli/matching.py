@@ -10,10 +10,10 @@ import typer
 from explain.cli.options import DataOfTask, LabeledColumns, Network
 from explain.cli.output import say
 from models.errors import UserError
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
 
 if TYPE_CHECKING:
-    from explain.run.matched import Matched
+    from explain.run.preflight.matched import Matched
     from models.classifier import Classifier
     from models.data.source import ImageSource
 
@@ -39,7 +39,7 @@ def open_and_match(
 ) -> tuple["Matched", "ImageSource"]:
     """The network and the images that the options name; what was found out about them is printed. Raises
     UserError."""
-    from explain.run.matched import data_line, matched_to
+    from explain.run.preflight.matched import data_line, matched_to
 
     classifier, source = open_both(network, data, columns, class_names, preprocessing, limit)
     matched = matched_to(classifier, source, classes)
@@ -59,7 +59,7 @@ def open_both(
 ) -> tuple["Classifier", "ImageSource"]:
     """The same before their classes are matched; the network's input is printed. Raises UserError."""
     from models.data.label_sets import SEPARATORS
-    from models.task import as_asked, asked_task, reads_as_numbers
+    from models.outputs.task import as_asked, asked_task, reads_as_numbers
 
     source = data.open(columns, limit)
     classifier = network.load(preprocessing, class_names, asked_task(source, data.labels_as))
@@ -80,7 +80,7 @@ def _numbers_of(
 ) -> "ImageSource | None":
     """The data with whole numbers read as numbers, where they are called as the outputs; otherwise None: they
     may be classes."""
-    from models.task import REGRESSION
+    from models.outputs.task import REGRESSION
 
     try:
         found = data.open(columns, limit, labels_as=REGRESSION)
@@ -104,7 +104,7 @@ class Reopen:
 
     def __call__(self, device: str) -> "tuple[Classifier, ImageSource, dict[str, int]]":
         from explain.run.engine import prepared
-        from explain.run.matched import matched_to
+        from explain.run.preflight.matched import matched_to
 
         network = replace(self.network, device=device)
         both = open_both(network, self.data, self.columns, self.class_names, self.preprocessing, self.limit)

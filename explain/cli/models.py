@@ -8,7 +8,7 @@ import typer
 
 from explain.cli.options import AugmentStrengths, Balance, BalanceBy, LabeledColumns, Seed, option_groups
 from explain.cli.output import say
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 
 
 def list_models(
@@ -19,7 +19,7 @@ def list_models(
     csv: Annotated[Path | None, typer.Option(help="CSV file for the comparison (default: none).")] = None,
 ) -> None:
     """List the networks; or compare trained checkpoints: what each costs, and how accurate it is."""
-    from models.csv_files import write_csv
+    from models.files.csv_files import write_csv
     from models.registry import listed
     from models.training.compare import class_difference, class_measure, format_text, side_by_side
     from models.training.trained import open_trained

@@ -22,7 +22,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import progress_bar, say
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
     from explain.features.activation_maximization import Maximized, Settings
@@ -109,7 +109,7 @@ def filters(
     from explain.features.units import units_in, write
     from explain.features.visualization_cache import maximized
     from models.memory import reuse_memory
-    from models.task import as_named
+    from models.outputs.task import as_named
 
     classifier = as_named(network.load(preprocessing, class_names))
     reuse_memory()

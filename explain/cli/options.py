@@ -15,13 +15,13 @@ import typer
 
 from explain.cli.preprocessing import takes_preprocessing
 from explain.cli.run_urls import run_path
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
     from models.data.parts import Parts
     from models.data.source import ImageSource
-    from models.data.votes import VoteColumns
+    from models.data.tables.votes import VoteColumns
 
 WEIGHTS_HELP = "Checkpoint file, .safetensors, .pth or .ckpt (default: the network's published weights)."
 Run = Annotated[
@@ -149,7 +149,7 @@ class Network(Options):
         task: str = "",
     ) -> "Classifier":
         """`task`: as of `models.registry.load`, where it is known. Raises UserError, as that does."""
-        from models.class_names import given_in, read_names
+        from models.classes.given_names import given_in, read_names
         from models.registry import load
 
         names = read_names(class_names) if class_names else None
@@ -191,7 +191,7 @@ class Columns(Options):
     @property
     def votes(self) -> "VoteColumns | None":
         """Raises UserError for names that cannot be columns of votes."""
-        from models.data.votes import VoteColumns
+        from models.data.tables.votes import VoteColumns
 
         return VoteColumns.parse(self.label_columns, self.other_columns)
 
@@ -263,7 +263,7 @@ class DataOfTask(LabeledData):
 
     @property
     def labels_as(self) -> str:
-        from models.task import require_task
+        from models.outputs.task import require_task
 
         return require_task(self.task)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import typer
 from tqdm import tqdm
 
-from models.shown_paths import shown
+from models.files.shown_paths import shown
 
 
 def say(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from models.preprocessing_options import HOW_TO_RESIZE, INTERPOLATIONS, PreprocessingOptions
+from models.inputs.options import HOW_TO_RESIZE, INTERPOLATIONS, PreprocessingOptions
 
 HELP = {
     "input_size": "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",

@@ -26,14 +26,14 @@ from explain.cli.options import (
 )
 from explain.cli.output import say
 from explain.cli.run_urls import run_path
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 from models.interrupts import listen, raise_if_interrupted
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
 
 if TYPE_CHECKING:
     from explain.run.engine import Progress
     from explain.run.job import Schedule
-    from explain.run.matched import Matched
+    from explain.run.preflight.matched import Matched
     from models.classifier import Classifier
     from models.data.source import ImageSource
 
@@ -133,7 +133,7 @@ def run(
 
     A run that was stopped is resumed by the same command; images that have changed are computed again. The
     exit code is 1 if no image has an answer."""
-    from explain.analysis.binary_text import area_lines
+    from explain.analysis.binary.text import area_lines
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from models.data.location import is_url
+from models.data.remote.location import is_url
 from models.errors import UserError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:(?=/)")
@@ -38,7 +38,7 @@ def with_runs(command: Callable[..., None]) -> Callable[..., None]:
         folders = {name: _opened(value) for name, value in given.items()}
         if folders == given:
             return command(**given)
-        from explain.run.mirrors import publish_all
+        from explain.run.remote.mirrors import publish_all
 
         try:
             command(**folders)

@@ -11,7 +11,7 @@ from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
-    from explain.run.number_run import NumbersRun
+    from explain.run.outputs.number_run import NumbersRun
     from explain.run.run_data import RunData
 
 Threshold = Annotated[
@@ -60,8 +60,8 @@ class Decision(Options):
     ) -> tuple[str, list[str]]:
         """The report of all labels of a run of several per image, at this threshold of each; and measures of
         all of them for a terminal."""
-        from explain.analysis.label_scores import label_scores
-        from explain.analysis.multi_label_text import format_multi_label
+        from explain.analysis.multi_label.scores import label_scores
+        from explain.analysis.multi_label.text import format_multi_label
         from explain.export.label_report import label_report
         from explain.run.format import CALLED
         from explain.run.reader import open_run
@@ -76,7 +76,7 @@ class Decision(Options):
         """The run of a folder where its outputs are numbers, otherwise None. Raises UserError for what is no
         run, and for a threshold."""
         from explain.run.format import read_manifest
-        from explain.run.number_run import NumbersRun
+        from explain.run.outputs.number_run import NumbersRun
         from explain.run.reader import open_run
 
         if not read_manifest(folder).request.regression:

@@ -27,11 +27,11 @@ from explain.cli.output import say
 from explain.formatting import counted
 from models.errors import UserError
 from models.extras import require_package
+from models.inputs.options import NO_OPTIONS, PreprocessingOptions
 from models.interrupts import listen
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+from models.outputs.task import SINGLE
+from models.own_code.trusted import absolute, names_code, trust
 from models.program import typed
-from models.task import SINGLE
-from models.trusted_code import absolute, names_code, trust
 
 if TYPE_CHECKING:
     from models.data.parts import Parts

@@ -24,8 +24,8 @@ from explain.cli.threshold import Label
 from models.interrupts import listen, raise_if_interrupted
 
 if TYPE_CHECKING:
+    from explain.quality.described.repeated import Repeated
     from explain.quality.measure import Measurement
-    from explain.quality.repeated import Repeated
     from explain.quality.verdict import Trust
     from explain.run.reader import RunData
     from models.classifier import Classifier
@@ -86,7 +86,7 @@ class TrustOptions(Options):
         layers, and for a run without answers."""
         from explain.quality.curves import CurveSettings
         from explain.quality.plan import measurements, with_own
-        from models.data.boxes import read_boxes
+        from models.data.tables.boxes import read_boxes
 
         ids = [str(name) for name in run.table["id"]]
         return measurements(
@@ -213,7 +213,7 @@ def _of_one(
     work: "Measurement", again: "Sequence[Repeated]", found: "Sequence[Trust]", run: "RunData", alone: bool
 ) -> str:
     """The tables of one layer. `alone`: no other layer stands beside it."""
-    from explain.quality.description_tables import tables_of
+    from explain.quality.described.tables import tables_of
     from explain.quality.format_text import format_trust
     from explain.quality.next_run import try_stages
     from explain.quality.remarks import caution, concluded, described_by, explained
@@ -237,10 +237,10 @@ def _of_one(
 def _over_depth(works: "Sequence[Measurement]", run: "RunData") -> str:
     """Bars of the layers, and the command of the next run where another layer is the better one. Where page
     and reports show another measurement, which says something else, what that says counts."""
-    from explain.quality.depth import advice
     from explain.quality.format_text import format_depth, wrapped
-    from explain.quality.known_depth import depth_of_command, known_depth
     from explain.quality.next_run import command_at
+    from explain.quality.over_depth.depth import advice
+    from explain.quality.over_depth.known_depth import depth_of_command, known_depth
     from models.counts import counted
 
     measured = [work.store for work in works]

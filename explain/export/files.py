@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from explain.run.format import Manifest
-from models.atomic import SUFFIX as TEMPORARY
-from models.atomic import output_file
 from models.data.images import PNG
 from models.errors import UserError
-from models.temporary import temporary_folder
+from models.files.atomic import SUFFIX as TEMPORARY
+from models.files.atomic import output_file
+from models.files.temporary import temporary_folder
 
 TABLE = "export.csv"
 OURS = ("wrong-", "right-", "over-", "under-", "nearest-", "selected-")  # how names of exported images begin

@@ -32,8 +32,8 @@ from explain.formatting import TARGET_NAMES, counted, decimal, evidence
 from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
 from explain.run.images import pictures_of
-from models.csv_files import spreadsheet_safe
 from models.errors import UserError
+from models.files.csv_files import spreadsheet_safe
 
 SHEET, PREDICTIONS, MANIFEST, INDEX = "sheet.png", "predictions.csv", "manifest.json", "index.html"
 OVERLAYS, ORIGINALS, MAPS = "overlays", "originals", "maps"

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from explain import render
-from explain.analysis.binary_text import figure, interval_text
-from explain.analysis.label_proposals import OF_ALL, label_set_findings
-from explain.analysis.label_scores import label_scores
-from explain.analysis.multi_label import LabelScores
-from explain.analysis.multi_label_counts import LabelCounts
-from explain.analysis.multi_label_text import areas, averages, class_rows, with_interval
+from explain.analysis.binary.text import figure, interval_text
+from explain.analysis.multi_label.counts import LabelCounts
+from explain.analysis.multi_label.measures import LabelScores
+from explain.analysis.multi_label.proposals import OF_ALL, label_set_findings
+from explain.analysis.multi_label.scores import label_scores
+from explain.analysis.multi_label.text import areas, averages, class_rows, with_interval
 from explain.analysis.on_maps import maps_note
 from explain.export.anonymize import without_eyes
 from explain.export.report import charts_of, check_options, how_it_was_made, picture_with_map
@@ -19,7 +19,7 @@ from explain.export.templating import page
 from explain.export.trust import trust_values
 from explain.formatting import counted, decimal
 from explain.run.format import CALLED
-from explain.run.label_sets import NOT_KEPT, LabelSets
+from explain.run.outputs.label_sets import NOT_KEPT, LabelSets
 
 MATRIX, LISTED, ROWS, WORST = 24, 30, 200, 12
 """Maximum number of: labels of a matrix, pairs of the list beyond that, rows of the table of labels, labels

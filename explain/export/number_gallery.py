@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup
-from explain.analysis.number_proposals import SUSPICIOUS, group_of
-from explain.analysis.regression_text import number, signed_number
+from explain.analysis.numbers.groups import GROUPS, SORTS, NumberGroup
+from explain.analysis.numbers.proposals import SUSPICIOUS, group_of
+from explain.analysis.numbers.text import number, signed_number
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.files import (
     TABLE,
@@ -43,9 +43,9 @@ from explain.export.trust import trust_values, write_trust
 from explain.formatting import counted
 from explain.render import signed, signed_overlay, signed_problem
 from explain.run.images import network_view, pictures_of
-from explain.run.number_run import NOT_KEPT, NumbersRun
-from models.csv_files import plain, spreadsheet_safe
+from explain.run.outputs.number_run import NOT_KEPT, NumbersRun
 from models.errors import UserError
+from models.files.csv_files import plain, spreadsheet_safe
 
 EACH = 4
 """Images of a group where nothing else is said."""

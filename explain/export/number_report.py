@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from explain import render
-from explain.analysis.number_chart import SIDE, errors_of, scatter_of
-from explain.analysis.number_groups import FEW, GROUPS, number_group
-from explain.analysis.number_proposals import CHECKS, number_findings
-from explain.analysis.regression_text import number, signed_number
-from explain.analysis.run_numbers import (
+from explain.analysis.numbers.chart import SIDE, errors_of, scatter_of
+from explain.analysis.numbers.groups import FEW, GROUPS, number_group
+from explain.analysis.numbers.proposals import CHECKS, number_findings
+from explain.analysis.numbers.run_numbers import (
     CONTROL,
     SHUFFLED,
     bins_of,
@@ -20,13 +19,14 @@ from explain.analysis.run_numbers import (
     left_out,
     plane_of,
 )
+from explain.analysis.numbers.text import number, signed_number
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.number_gallery import answer
 from explain.export.report import PER_CLASS, charts_of, how_it_was_made
 from explain.export.templating import page
 from explain.export.trust import trust_values
 from explain.formatting import counted, plural
-from explain.run.number_run import NOT_KEPT, NumbersRun
+from explain.run.outputs.number_run import NOT_KEPT, NumbersRun
 from models.errors import UserError
 
 Values = dict[str, Any]

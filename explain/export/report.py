@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from explain import render
-from explain.analysis.binary import BinaryScores, Counts
-from explain.analysis.binary_curves import curves
-from explain.analysis.binary_text import (
+from explain.analysis.binary.curves import curves
+from explain.analysis.binary.measures import BinaryScores, Counts
+from explain.analysis.binary.text import (
     areas,
     figure,
     interval_text,
@@ -25,7 +25,7 @@ from explain.analysis.confusion import largest
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.headline import headline
 from explain.analysis.on_maps import maps_note, said_of
-from explain.analysis.proposals import checks_of
+from explain.analysis.proposals.registry import checks_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
@@ -34,8 +34,8 @@ from explain.formatting import counted, decimal, evidence, plural
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
 from explain.run.reader import RunData
-from models.atomic import output_file
 from models.errors import UserError
+from models.files.atomic import output_file
 from models.training.trained import described
 
 MATRIX, LISTED, ROWS, CLASSES = 24, 30, 200, 40

@@ -9,9 +9,9 @@ from explain.analysis.findings import Findings
 from explain.analysis.groups import KINDS, group, lists_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, select
 from explain.formatting import counted
-from explain.run.notes import read
+from explain.run.people.notes import read
 from explain.run.reader import RunData
-from models.classes import find_class
+from models.classes.names import find_class
 from models.errors import UserError
 
 LONGEST = 1000  # characters of a selection

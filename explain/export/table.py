@@ -9,9 +9,9 @@ import pandas as pd
 
 from explain.run.format import TARGETS, map_column
 from explain.run.image_stats import FACTS
-from explain.run.notes import Note, read
+from explain.run.people.notes import Note, read
 from explain.run.reader import RunData
-from models.csv_files import plain
+from models.files.csv_files import plain
 
 COLUMNS = (
     "id",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explain.quality.comparison import Comparison
-    from explain.quality.description import Description
+    from explain.quality.described.description import Description
     from explain.quality.known import Known
     from explain.quality.verdict import Trust, Verdict
 
@@ -36,7 +36,7 @@ def measured(run: RunData) -> "Known | None":
 
 def described(run: RunData, trust: "Trust", target: str) -> "Description":
     """What describes the maps of `trust`, of what the folder holds; nothing where that cannot be read."""
-    from explain.quality.description import Description
+    from explain.quality.described.description import Description
 
     try:
         found = Description.kept(run, trust, target)
@@ -71,7 +71,7 @@ def trust_values(run: RunData) -> Values:
 
 def _part(run: RunData, found: "Known", trust: "Trust", size: str) -> Values:
     """Of one of the tables; `size`: of how many images it is, where there are several."""
-    from explain.quality.description_tables import tables_of
+    from explain.quality.described.tables import tables_of
     from explain.quality.remarks import concluded
     from explain.quality.verdict import FIGURES
 
@@ -99,10 +99,10 @@ def _depth(run: RunData) -> Values | None:
     """Of the best method of each layer that was measured; None where fewer than two were."""
     if not (run.folder / TRUST).is_dir():
         return None
-    from explain.quality.depth import advice
     from explain.quality.format_text import layer_cells
-    from explain.quality.known_depth import known_depth
     from explain.quality.next_run import command_at
+    from explain.quality.over_depth.depth import advice
+    from explain.quality.over_depth.known_depth import known_depth
     from explain.quality.verdict import FIGURES
 
     depth = known_depth(run)
@@ -174,7 +174,7 @@ def localization_table(description: "Description", layer: str) -> "pd.DataFrame"
     region. `verdict` says what the figure does; it decides nothing."""
     import pandas as pd
 
-    from explain.quality.description import localized_text
+    from explain.quality.described.description import localized_text
 
     verdicts = {v.method: v for v in description.verdicts}
     rows = []
@@ -212,7 +212,7 @@ def write_trust(run: RunData, out: Path) -> set[Path]:
     (localization), or describes them. Raises UserError where it cannot be written."""
     import pandas as pd
 
-    from models.csv_files import spreadsheet_safe
+    from models.files.csv_files import spreadsheet_safe
 
     found = measured(run)
     if found is None:

@@ -21,9 +21,9 @@ from explain.network.fused import fused_copy
 from explain.network.hooks import find_layer, reach, turns
 from explain.network.oom import shrinking
 from models.classifier import Classifier
-from models.colors import rgb_values
 from models.errors import UserError
-from models.layout import layout_of
+from models.inputs.channels import rgb_values
+from models.layers.layout import layout_of
 
 BATCH = 16
 PLACES = ("everywhere", "center")

@@ -7,8 +7,8 @@ import numpy as np
 from torch import nn
 
 from explain.network.summary import Layer
-from models.colors import MODES, channels_of, has_alpha
 from models.errors import UserError
+from models.inputs.channels import MODES, channels_of, has_alpha
 
 SORTS = ("index", "norm", "similarity")
 DEAD = 0.01
@@ -24,7 +24,7 @@ class Kernels:
     """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those with the
     same input channels, or -1 where there is none or they are too many to compare; `cosine` (O,): how similar
     it is. `groups`: a filter takes only its group's channels. `color`: of the image, one of
-    `models.colors.COLORS`; `takes_image`: whether the layer is the network's first convolution."""
+    `models.inputs.channels.COLORS`; `takes_image`: whether the layer is the network's first convolution."""
 
     layer: str
     weights: np.ndarray
@@ -88,7 +88,7 @@ class Kernels:
 
 def kernels(model: nn.Module, layer: str, color: str = "rgb") -> Kernels:
     """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. `color`: of the
-    network's input, one of `models.colors.COLORS`. Raises UserError for a layer without them."""
+    network's input, one of `models.inputs.channels.COLORS`. Raises UserError for a layer without them."""
     module = dict(model.named_modules()).get(layer)
     if not isinstance(module, nn.Conv2d | nn.Linear):
         raise UserError(f"Layer '{layer}' has no filters: choose a convolution or a dense layer.")

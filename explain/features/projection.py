@@ -15,7 +15,7 @@ from explain.methods.scorer import captum
 from explain.network.hooks import find_layer
 from explain.network.target import Target
 from models.errors import UserError
-from models.layout import layout_of
+from models.layers.layout import layout_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -26,9 +26,9 @@ from explain.run.run_images import RunImages
 from explain.text_table import columns
 from models.classifier import Classifier
 from models.errors import UserError
-from models.foreign import require_layers
-from models.json_files import read_object
-from models.one_by_one import takes_one_image
+from models.files.json_files import read_object
+from models.foreign.networks import require_layers
+from models.outputs.one_by_one import takes_one_image
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
 LABEL_DEPTH = "depth.labels.parquet"

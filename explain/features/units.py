@@ -9,7 +9,7 @@ from PIL import Image
 from explain.features.activation_maximization import Maximized, Settings
 from explain.features.kernels import kernels
 from explain.render import side_by_side
-from models.class_index import class_index
+from models.classes.index import class_index
 from models.classifier import Classifier
 from models.errors import UserError
 

@@ -11,11 +11,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from explain.features.activation_maximization import Maximized, Settings, maximize
-from models.atomic import atomic
-from models.cache_folder import cache_folder
 from models.classifier import Classifier
-from models.foreign import require_layers
-from models.multi_label import is_multi_label
+from models.files.atomic import atomic
+from models.files.cache_folder import cache_folder
+from models.foreign.networks import require_layers
+from models.outputs.multi_label import is_multi_label
 
 FORMAT = 1
 """Increased when the same settings give other pictures than before."""

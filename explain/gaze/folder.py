@@ -17,10 +17,10 @@ from explain.gaze.truths import Truths
 from explain.render import jpeg_bytes
 from explain.run import parquet
 from explain.run.format import write_json
-from models.csv_files import spreadsheet_safe
 from models.errors import UserError
+from models.files.csv_files import spreadsheet_safe
+from models.files.json_files import read_object
 from models.gaze.density import people
-from models.json_files import read_object
 from models.program import typed
 
 SCHEMA = 1
@@ -122,7 +122,7 @@ class GazeRun:
         difference = (wide[networks[0]] - wide["shuffled"]).dropna()
         if len(difference) < 5:
             return None
-        from explain.analysis.significance import signed_rank
+        from explain.analysis.statistics.significance import signed_rank
 
         return Against(networks[0], float(difference.mean()), signed_rank(difference.to_numpy()))
 

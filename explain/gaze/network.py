@@ -17,9 +17,9 @@ from explain.network.target_layers import default_layer
 from explain.run.answer import noise
 from models.classifier import Classifier
 from models.gaze.gaze_set import Viewed
-from models.one_by_one import takes_one_image
-from models.regression import is_regression
-from models.task import require_classes
+from models.outputs.one_by_one import takes_one_image
+from models.outputs.regression import is_regression
+from models.outputs.task import require_classes
 
 AT_ONCE = 16
 

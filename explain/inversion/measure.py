@@ -18,8 +18,8 @@ from models.data.source import ImageSource
 from models.errors import UserError
 from models.inversion.decoder import Decoder
 from models.inversion.training import mean_distance
-from models.multi_label import is_multi_label
-from models.regression import is_regression
+from models.outputs.multi_label import is_multi_label
+from models.outputs.regression import is_regression
 
 BATCH = 16
 COLUMNS = ("error", "mse", "psnr", "ssim", "same", "other", "mean")

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from explain.network.hooks import reach, turns
 from models.classifier import Classifier
-from models.colors import rgb_values
 from models.errors import UserError
+from models.inputs.channels import rgb_values
 from models.inversion.decoder import Decoder, features_of
-from models.multi_label import is_multi_label
+from models.outputs.multi_label import is_multi_label
+from models.outputs.probabilities import probabilities
+from models.outputs.regression import is_regression
 from models.preprocessing import Preprocessing
-from models.probabilities import probabilities
-from models.regression import is_regression
 
 EDITS = ("drop", "keep")
 MOST_OUTPUTS = 4  # whose numbers are written
@@ -113,7 +113,7 @@ def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
 
 
 def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
-    """(N, h, w, 3) uint8 of normalized pictures, for a person (`models.colors.rgb_values`)."""
+    """(N, h, w, 3) uint8 of normalized pictures, for a person (`models.inputs.channels.rgb_values`)."""
     pixels = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return rgb_values(pixels)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from explain.methods.spec import Method, Parameter
-from models.access import Access
+from models.layers.access import Access
 
 CHANNELS = ("sum", "largest")
 BASE = Parameter(

@@ -22,8 +22,8 @@ from explain.network.oom import shrinking
 from explain.network.stages import named_layers
 from explain.network.target import Target
 from models.errors import UserError
-from models.foreign import access_of, require_access
-from models.regression import is_regression
+from models.foreign.networks import access_of, require_access
+from models.outputs.regression import is_regression
 
 FUSIONS = ("mean", "max")
 

@@ -24,9 +24,9 @@ from explain.methods.request import MapRequest
 from explain.network.hooks import layers_in, logits
 from models.classifier import Classifier
 from models.faces.crop import FaceCrop, FaceRequest
-from models.one_by_one import takes_one_image
-from models.regression import is_regression
-from models.task import REGRESSION, with_task
+from models.outputs.one_by_one import takes_one_image
+from models.outputs.regression import is_regression
+from models.outputs.task import REGRESSION, with_task
 
 T = TypeVar("T")
 Kind = tuple[MapRequest, ...]

@@ -14,7 +14,7 @@ from explain.network.fused import fused_copy
 from explain.network.stages import named_layers
 from models.classifier import Classifier
 from models.errors import UserError
-from models.probabilities import probabilities
+from models.outputs.probabilities import probabilities
 
 
 @dataclass(frozen=True, eq=False)

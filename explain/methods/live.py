@@ -23,9 +23,9 @@ from explain.network.target_layers import LayerOutput, default_layer, map_layers
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
 from models.faces.crop import FaceCrop, FaceRequest, crop_face
-from models.probabilities import probabilities
-from models.regression import is_regression
-from models.task import REGRESSION, with_task
+from models.outputs.probabilities import probabilities
+from models.outputs.regression import is_regression
+from models.outputs.task import REGRESSION, with_task
 
 MAP_BYTES = 64 * 2**20
 """At most so much memory is kept in maps of one picture."""

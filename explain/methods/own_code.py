@@ -8,7 +8,7 @@ from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from models.code_identity import code_digest, is_own
+from models.own_code.identity import code_digest, is_own
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 

@@ -13,8 +13,8 @@ from explain.methods.attribution_entries import ATTRIBUTION_METHODS
 from explain.methods.cam_entries import CAM_METHODS
 from explain.methods.spec import Method, Parameter
 from explain.network.stages import STAGES
-from models.access import Access, reaches
 from models.errors import UserError
+from models.layers.access import Access, reaches
 from models.program import program
 
 METHODS: dict[str, Method] = {}

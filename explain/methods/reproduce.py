@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from explain.methods.request import Classes, MapRequest, Smoothing
-from models.colors import channels_of, has_alpha
 from models.faces.crop import OFF, FaceRequest
 from models.faces.detectors import DEFAULT
+from models.inputs.channels import channels_of, has_alpha
 from models.program import typed
 
 
@@ -91,9 +91,9 @@ def python_lines(
             f"from explain.methods.request import MapRequest{', Smoothing' if smooth else ''}",
             "from models.data.images import open_image",
             *(["from models.faces.crop import FaceRequest"] if cropped else []),
-            *(["from models.preprocessing_options import PreprocessingOptions"] if text else []),
+            *(["from models.inputs.options import PreprocessingOptions"] if text else []),
             "from models.registry import load",
-            *(["from models.task import with_task"] if task else []),
+            *(["from models.outputs.task import with_task"] if task else []),
             "",
             f"classifier = {loaded}",
             f"session = open_session(classifier, open_image(Path({picture!r}){_how_read(options)})"

@@ -19,8 +19,8 @@ from explain.network.hooks import capture, idle, replaced
 from explain.network.model_state import as_found
 from explain.network.oom import out_of_memory, shrinking
 from models.errors import UserError
-from models.one_by_one import takes_one_image
-from models.probabilities import probabilities
+from models.outputs.one_by_one import takes_one_image
+from models.outputs.probabilities import probabilities
 
 GAUSSIAN = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
 

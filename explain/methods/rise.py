@@ -9,7 +9,7 @@ from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import each
 from explain.network.hooks import logits
 from explain.network.oom import shrinking
-from models.probabilities import probabilities
+from models.outputs.probabilities import probabilities
 
 
 def rise(

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from models.colors import color_values
 from models.errors import UserError
+from models.inputs.channels import color_values
 
 KINDS = ("superpixels", "grid")
 

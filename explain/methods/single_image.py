@@ -12,10 +12,10 @@ from explain.methods.compute import MapResult
 from explain.methods.live import ImageSession
 from explain.methods.registry import get
 from explain.render import colored, normalize, overlay, overlay_on_photo
-from models.atomic import output_file
-from models.class_index import class_index
+from models.classes.index import class_index
 from models.data.images import PNG, UnreadableImage, open_image
 from models.errors import UserError
+from models.files.atomic import output_file
 from models.preprocessing import Preprocessing
 
 
@@ -37,7 +37,7 @@ def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
 
 
 def class_number(classes: tuple[str, ...], text: str | None, what: str = "class") -> int | None:
-    """As `models.class_index.class_index`; None where no class is named."""
+    """As `models.classes.index.class_index`; None where no class is named."""
     return None if text is None else class_index(text, classes, what)
 
 

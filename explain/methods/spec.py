@@ -7,8 +7,8 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.access import Access
 from models.errors import UserError
+from models.layers.access import Access
 
 if TYPE_CHECKING:
     from torch import Tensor

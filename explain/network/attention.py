@@ -15,7 +15,7 @@ from explain.network.hooks import CUT, changed_pass, watch
 from explain.network.oom import out_of_memory
 from explain.network.target import Target
 from models.errors import UserError
-from models.layout import Layout, layout_in
+from models.layers.layout import Layout, layout_in
 
 OTHERS = "use HiResCAM, or another method of a layer"
 UNREACHED = (

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from explain.network.hooks import capture, logits, watch
-from models.foreign import access_of
+from models.foreign.networks import access_of
 
 CLOSE = {"fp32": 1e-4, "bf16": 5e-2}
 """By how much the logits may differ, as a fraction of the largest."""

@@ -19,7 +19,7 @@ from explain.network.graph_size import saved_bytes
 from explain.network.model_state import as_found, frozen, module_at
 from explain.network.target import Target, as_target
 from models.errors import UserError
-from models.layout import Layout, layout_in
+from models.layers.layout import Layout, layout_in
 
 CUT = (
     "No gradient reaches the image: the network cuts gradients. Remove torch.no_grad, torch.inference_mode "

@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from explain.network.hooks import watch
 from explain.network.receptive_field import Field, ReceptiveFields
 from explain.text_table import columns
-from models.foreign import require_layers
+from models.foreign.networks import require_layers
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from explain.network.hooks import capture, watch
 from models.errors import UserError
-from models.layout import Layout, layout_in
+from models.layers.layout import Layout, layout_in
 
 POOLING_1D = (nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d, nn.AvgPool1d, nn.MaxPool1d, nn.LPPool1d)
 """Their outputs (N, C, T) hold channels where tokens would have positions."""

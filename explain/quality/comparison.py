@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from explain.analysis.intervals import percentiles, resamples
-from explain.analysis.significance import holm, rank_difference, signed_rank
+from explain.analysis.statistics.intervals import percentiles, resamples
+from explain.analysis.statistics.significance import holm, rank_difference, signed_rank
 
 LEVEL, FEWEST = 0.05, 10
 """Largest adjusted p of a difference that counts, and the fewest images of a conclusion."""

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from explain.methods.baseline import baseline
 from explain.network.hooks import logits
 from explain.network.oom import shrinking
-from explain.quality.cell_elements import fits
-from explain.quality.cell_imputation import CellImputer
 from explain.quality.cells import Grid, as_pixels, grid_of, on_cells, removal_ranks
-from explain.quality.imputation import impute
+from explain.quality.road.cell_elements import fits
+from explain.quality.road.cell_imputation import CellImputer
+from explain.quality.road.imputation import impute
 from explain.quality.settings import KINDS as KINDS
 from explain.quality.settings import CurveSettings as CurveSettings
 from explain.quality.settings import Kind
 from explain.quality.stepwise import Steps, to_end
-from models.probabilities import probabilities
+from models.outputs.probabilities import probabilities
 
 Images = Callable[[int, int], Tensor]
 """(start, end) -> those images (end - start, C, H, W) of a batch: no more than a batch of them is held."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from explain.quality.comparison import Comparison
-from explain.quality.depth import Depth, LayerBar
+from explain.quality.over_depth.depth import Depth, LayerBar
 from explain.quality.verdict import FIGURES, SHORT, Trust, Verdict, recommendation
 from explain.text_table import TextTable, columns
 from models.counts import counted

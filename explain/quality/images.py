@@ -11,7 +11,7 @@ from explain.run.loading import load_batches
 from explain.run.reader import RunData
 from explain.run.run_images import RunImages
 from models.classifier import Classifier
-from models.one_by_one import takes_one_image
+from models.outputs.one_by_one import takes_one_image
 
 AT_ONCE = 16
 

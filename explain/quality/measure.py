@@ -17,23 +17,23 @@ from explain.methods.registry import get
 from explain.methods.request import MapRequest
 from explain.network.fused import fused_copy
 from explain.network.hooks import layers_in, logits
-from explain.quality.agreement import agreement
 from explain.quality.cells import grid_of, on_cells
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls, partners
 from explain.quality.curves import Scorer, curve_steps
+from explain.quality.described.agreement import agreement
+from explain.quality.described.map_figures import CellMaps, MapFigures, spread_of
+from explain.quality.described.randomized import randomized
 from explain.quality.images import AT_ONCE, image_batches, same_picture
-from explain.quality.map_figures import CellMaps, MapFigures, spread_of
-from explain.quality.randomized import randomized
 from explain.quality.sample import targets
 from explain.quality.stepwise import Steps, at
 from explain.quality.store import RowStore, TrustStore
 from explain.run.answer import noise
 from explain.run.images import how_to_read
 from explain.run.reader import RunData
-from models.access import reaches
 from models.classifier import Classifier
 from models.errors import UserError
-from models.one_by_one import takes_one_image
+from models.layers.access import reaches
+from models.outputs.one_by_one import takes_one_image
 
 ROWS = 16  # images between two writes
 Rows = list[dict[str, Any]]

@@ -7,12 +7,12 @@ from explain.methods.compute import method_for
 from explain.network.hooks import find_layer
 from explain.network.stages import STAGES, stage_layers
 from explain.quality.curves import CurveSettings
-from explain.quality.layer_order import keep_order, kept_order
-from explain.quality.layers import in_network_order, layers_over_depth
-from explain.quality.map_figures import MapFigures
+from explain.quality.described.map_figures import MapFigures
+from explain.quality.described.places import Regions
+from explain.quality.described.repeated import REPEATED, Repeated
 from explain.quality.measure import Measurement
-from explain.quality.places import Regions
-from explain.quality.repeated import REPEATED, Repeated
+from explain.quality.over_depth.layer_order import keep_order, kept_order
+from explain.quality.over_depth.layers import in_network_order, layers_over_depth
 from explain.quality.sample import stratified, target_name
 from explain.quality.settings import REPEATED_IMAGES
 from explain.quality.store import (
@@ -26,7 +26,7 @@ from explain.quality.verdict import FIGURES
 from explain.run.answer import noise
 from explain.run.reader import RunData
 from models.classifier import Classifier
-from models.data.boxes import Boxes
+from models.data.tables.boxes import Boxes
 from models.errors import UserError
 
 ALL = "all"

@@ -8,14 +8,14 @@ import numpy as np
 
 from explain.analysis.chance import FEW_IMAGES, in_few_words, inconclusive
 from explain.quality.controls import RANDOM_NETWORK
-from explain.quality.depth import not_recommended
-from explain.quality.description import Description
+from explain.quality.described.description import Description
+from explain.quality.described.repeated import Repeated
 from explain.quality.measure import Measurement
-from explain.quality.repeated import Repeated
+from explain.quality.over_depth.depth import not_recommended
 from explain.quality.tables import of_methods, tables
 from explain.quality.verdict import Trust, recommendation
-from explain.run.label_sets import LabelRun
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.label_sets import LabelRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.counts import counted
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence, Set
 
 import numpy as np
 
-from explain.run.label_sets import LabelRun
-from explain.run.number_run import NumbersRun
+from explain.run.outputs.label_sets import LabelRun
+from explain.run.outputs.number_run import NumbersRun
 from explain.run.reader import RunData
 
 

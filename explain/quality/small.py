@@ -1,8 +1,8 @@
 """A small measurement of a run's maps: what the page makes by itself, in the background."""
 
 from explain.methods.compute import method_for
+from explain.quality.described.places import Regions
 from explain.quality.measure import Measurement
-from explain.quality.places import Regions
 from explain.quality.plan import beside
 from explain.quality.sample import stratified, target_name
 from explain.quality.settings import CurveSettings

@@ -19,7 +19,7 @@ from explain.run.format import REQUEST, read_request, write_json
 from explain.run.format import TRUST as FOLDER
 from explain.run.parquet import Damaged, read, write
 from models.errors import UserError
-from models.json_files import build, read_object
+from models.files.json_files import build, read_object
 
 KEY, CODE, OF = ["id", "method", "variant"], "code", "of"
 ABOUT, DESCRIBED = "about.json", "description.json"

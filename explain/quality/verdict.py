@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from explain.analysis.significance import signed_rank
+from explain.analysis.statistics.significance import signed_rank
 from explain.formatting import layer_label
 from explain.methods import registry
 from explain.quality.comparison import FEWEST, LEAST, LEVEL, Comparison, compare, same_way, without_rounding

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from cachetools import LRUCache
 
 from explain.run.damaged_parts import note_damage
-from explain.run.mirrors import restored
 from explain.run.parquet import Damaged
+from explain.run.remote.mirrors import restored
 
 MOST = 96 * 1024**2
 OPEN = 256  # files whose footer is kept: reading it again takes longer than a column

@@ -40,20 +40,20 @@ from explain.run.resume import claim
 from explain.run.rows import map_shape
 from explain.run.trusted_data import allow
 from models import __version__
-from models.access import reaches
-from models.class_index import find_index
-from models.class_matching import ClassMatch, match_classes
-from models.class_names import must_differ, named_by_data, named_by_matching
-from models.class_order import UnclearOrder
+from models.classes.given_names import must_differ, named_by_data, named_by_matching
+from models.classes.index import find_index
+from models.classes.matching import ClassMatch, match_classes
+from models.classes.order import UnclearOrder
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import Cancelled, UserError
-from models.foreign import require_access
-from models.one_by_one import takes_one_image
-from models.output_matching import match_outputs
-from models.regression import is_regression
+from models.foreign.networks import require_access
+from models.layers.access import reaches
+from models.outputs.matching import match_outputs
+from models.outputs.one_by_one import takes_one_image
+from models.outputs.regression import is_regression
+from models.outputs.task import MULTI, SINGLE, require_same_task
 from models.sources.model_file import write as write_model
-from models.task import MULTI, SINGLE, require_same_task
 
 PRECISIONS = ("fp32", "bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")  # versions that the manifest names
@@ -157,8 +157,9 @@ def match(
     mapping: Mapping[str, int | str] | None = None,
     order: str = "",
 ) -> ClassMatch:
-    """The outputs of the source's classes, as `models.classes.match_classes` finds them; `mapping` may name
-    outputs. Of a regression, the outputs of the data's numbers. Raises UserError where they do not fit."""
+    """The outputs of the source's classes, as `models.classes.names.match_classes` finds them; `mapping` may
+    name outputs. Of a regression, the outputs of the data's numbers. Raises UserError where they do not
+    fit."""
     outputs = {name: output_index(to, classifier.classes) for name, to in (mapping or {}).items()}
     if source.regression:
         return match_outputs(source.classes, classifier.classes, classifier.name, outputs)
@@ -207,10 +208,10 @@ def run(
     again, unless an image's file has changed since or could not be read.
 
     `mapping`: class of the data -> output of the network, or its name; `order`: one of
-    `models.classes.ORDERS`; `restart`: what the folder holds is deleted; `say` gets messages about images
-    that are computed again; `schedule`: the engine (`explain.run.engines`). Raises UserError before any work
-    where the request does not fit, or is another one than the folder's; `Cancelled` when `stop()` became
-    true. Whatever ends it, finished parts stay, and the same call resumes.
+    `models.classes.names.ORDERS`; `restart`: what the folder holds is deleted; `say` gets messages about
+    images that are computed again; `schedule`: the engine (`explain.run.engines`). Raises UserError before
+    any work where the request does not fit, or is another one than the folder's; `Cancelled` when `stop()`
+    became true. Whatever ends it, finished parts stay, and the same call resumes.
     """
     classifier, source, to_model = prepared(classifier, source, mapping, order)
     request = plan(classifier, source, methods, layer, precision, to_model)

@@ -16,12 +16,12 @@ import pyarrow as pa
 from explain.run.image_stats import FACTS, HASH
 from explain.run.map_stats import STATISTICS, mass_in
 from explain.run.parquet import read
-from models.atomic import atomic
-from models.colors import has_alpha
 from models.errors import UserError
-from models.json_files import build, read_object
+from models.files.atomic import atomic
+from models.files.json_files import build, read_object
+from models.inputs.channels import has_alpha
+from models.outputs.task import MULTI, REGRESSION, SINGLE
 from models.program import typed
-from models.task import MULTI, REGRESSION, SINGLE
 
 SCHEMA, LABEL_SETS, NUMBERS = 1, 2, 3
 SCHEMAS = {SINGLE: SCHEMA, MULTI: LABEL_SETS, REGRESSION: NUMBERS}
@@ -41,7 +41,7 @@ MAPS = "maps"
 """Of runs of several labels per image, and of numbers: the folder of the maps, one row an image and class, or
 output, whose parts have the numbers of the parts of `SAMPLES`."""
 SUSPICION_OF, SUSPICION = "suspicion.json", "suspicion.parquet"
-"""Of several networks (`explain.analysis.suspicion`): what it is of, and the values."""
+"""Of several networks (`explain.analysis.label_errors.suspicion`): what it is of, and the values."""
 COLUMNS = "columns.parquet"  # of all parts (`explain.run.light_columns`)
 DERIVED = (
     COLUMNS,
@@ -64,7 +64,8 @@ TRUST = "trust"
 MODEL = "model.json"
 """How the network was opened (`models.sources.model_file`)."""
 NOTES, REVIEW, NOTES_LOCK = "notes.jsonl", "review.jsonl", "notes.lock"
-"""Files of people (`explain.run.notes`, `explain.run.review`), to which lines are added under one lock."""
+"""Files of people (`explain.run.people.notes`, `explain.run.people.review`), to which lines are added under
+one lock."""
 LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "
@@ -83,10 +84,10 @@ class Request:
     """What a run computes. Two runs with the same request are the same run, which is how a run is resumed: so
     everything that changes a prediction or a label is part of it. `outputs`: class of the data -> output
     of the network; `bits`: that integer pictures of more than 8 bits use; `code`: a hash of the person's
-    own code that builds the network, empty for others; `task`: one of `models.task.TASKS`; `output_kind`:
-    what the network returns (logits, probabilities or percent), where a person said it and it looks
-    otherwise, and percent; else empty; `answer`: its first scores for noise (`explain.run.answer`). Runs of
-    earlier versions have neither these six nor `preprocessing`."""
+    own code that builds the network, empty for others; `task`: one of `models.outputs.task.TASKS`;
+    `output_kind`: what the network returns (logits, probabilities or percent), where a person said it and it
+    looks otherwise, and percent; else empty; `answer`: its first scores for noise (`explain.run.answer`).
+    Runs of earlier versions have neither these six nor `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -161,8 +162,8 @@ class Request:
 class Manifest:
     """The request and its outcome. `status` is 'complete', or 'partial' for a run that has not ended.
     `source`: what `models.registry.load` takes for the network, where that is not its name; `access`: how
-    much of it can be reached (`models.access`); `which`: the set of parameters that was read, of a file with
-    several."""
+    much of it can be reached (`models.layers.access`); `which`: the set of parameters that was read, of a
+    file with several."""
 
     request: Request
     status: str

@@ -12,11 +12,11 @@ from explain.run.image_stats import HASH, perceptual_hash
 from explain.run.reader import RunData
 from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import is_inside
-from models.colors import as_rgb
 from models.data.kind import Places
-from models.data.location import is_url
+from models.data.remote.location import is_url
 from models.data.reopen import places, reopen
 from models.errors import UserError
+from models.inputs.channels import as_rgb
 from models.preprocessing import Preprocessing
 
 MOST_BITS = 4

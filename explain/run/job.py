@@ -14,14 +14,14 @@ from explain.network.fused import fused_copy
 from explain.network.hooks import layers_in
 from explain.run.answer import noise
 from explain.run.format import STAMP, Request, rows_to_table
-from explain.run.label_rows import LabelRows
 from explain.run.loading import READERS, Loaded, load_each
-from explain.run.number_rows import NumberRows
-from explain.run.output_rows import TaskRows, process_outputs
+from explain.run.outputs.label_rows import LabelRows
+from explain.run.outputs.number_rows import NumberRows
+from explain.run.outputs.output_rows import TaskRows, process_outputs
 from explain.run.rows import process
 from models.classifier import Classifier
 from models.data.source import ImageSource, Item
-from models.output_matching import true_numbers
+from models.outputs.matching import true_numbers
 
 
 @dataclass(frozen=True)

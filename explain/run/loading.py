@@ -13,7 +13,7 @@ from torch import Tensor
 from explain.render import jpeg_bytes
 from explain.run.image_stats import facts
 from models.classifier import Classifier
-from models.data.remote_errors import Unreachable
+from models.data.remote.errors import Unreachable
 from models.data.source import ImageSource
 from models.preprocessing import as_tensor
 

@@ -11,7 +11,7 @@ from models.shipped import architecture, shipped
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
-    from models.preprocessing_options import PreprocessingOptions
+    from models.inputs.options import PreprocessingOptions
 
 
 def network_of(manifest: Manifest, weights: Path | None = None, device: str = "cpu") -> "Classifier":
@@ -38,7 +38,7 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
 def network_is_here(manifest: Manifest, weights: Path | None = None) -> bool:
     """Whether there is something to load: weights in a file, shipped or of a package, or code that this
     person has named before. Nothing is loaded."""
-    from models.trusted_code import is_trusted, names_code
+    from models.own_code.trusted import is_trusted, names_code
 
     if manifest.source:
         return is_trusted(manifest.source) or bool(weights and not names_code(manifest.source))
@@ -58,10 +58,10 @@ def _name_and_file(manifest: Manifest, weights: Path | None) -> tuple[str, Path 
 def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Classifier":
     """A network that its file or a person's code makes. Raises UserError for one that this person has not
     named before: code runs, and files of other formats are programs too."""
+    from models.outputs.task import with_task
+    from models.own_code.trusted import is_trusted, names_code
     from models.preprocessing import Preprocessing
     from models.registry import load
-    from models.task import with_task
-    from models.trusted_code import is_trusted, names_code
 
     source, file = manifest.source, weights
     if not is_trusted(source) and (names_code(source) or not weights):
@@ -111,9 +111,9 @@ def require_same_reading(classifier: "Classifier", manifest: Manifest) -> None:
 def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
     """The network fed and named as in the run, whatever is assumed of its weights by now. Raises UserError
     where it answers otherwise than then."""
+    from models.inputs.options import words_for
+    from models.outputs.task import with_task
     from models.preprocessing import Preprocessing
-    from models.preprocessing_options import words_for
-    from models.task import with_task
 
     request = manifest.request
     classifier = with_task(classifier, request.task)

@@ -8,9 +8,9 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from explain.run.format import LOCK, REQUEST
-from explain.run.mirrors import mirror_of
-from models.atomic import SUFFIX as TEMPORARY
+from explain.run.remote.mirrors import mirror_of
 from models.errors import UserError
+from models.files.atomic import SUFFIX as TEMPORARY
 
 
 class Uploads(Protocol):

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from explain.run.damaged_parts import note_damage
-from explain.run.mirrors import restored
-from models.atomic import atomic
+from explain.run.remote.mirrors import restored
 from models.errors import UserError
+from models.files.atomic import atomic
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from explain.run.format import SAMPLES, Request, map_schema, maps_of, part_files
 from explain.run.parquet import write
-from models.atomic import SUFFIX as TEMPORARY
 from models.errors import UserError
+from models.files.atomic import SUFFIX as TEMPORARY
 
 
 class PartWriter:

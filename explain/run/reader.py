@@ -23,9 +23,9 @@ from explain.run.format import (
     read_manifest,
 )
 from explain.run.image_stats import FACTS, HASH
-from explain.run.label_sets import SEVERAL, LabelSets
 from explain.run.light_columns import keep, kept, key_of
-from explain.run.number_run import OF_NUMBERS, NumbersRun
+from explain.run.outputs.label_sets import SEVERAL, LabelSets
+from explain.run.outputs.number_run import OF_NUMBERS, NumbersRun
 from explain.run.parquet import Damaged, read_part
 from explain.run.run_data import RunData
 from models.errors import UserError
@@ -39,9 +39,9 @@ LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 
 def open_run(folder: Path, label: str = "") -> RunData:
     """The run of a folder. Of several labels per image: all of them, or where `label` names one, the run of
-    two classes that asks for it (`explain.run.label_sets`). Of numbers: a `NumbersRun`, which `label` makes
-    that of one output. Raises UserError where the folder is no run, holds nothing yet, or cannot be read, and
-    for a label or an output that there is not."""
+    two classes that asks for it (`explain.run.outputs.label_sets`). Of numbers: a `NumbersRun`, which `label`
+    makes that of one output. Raises UserError where the folder is no run, holds nothing yet, or cannot be
+    read, and for a label or an output that there is not."""
     manifest = read_manifest(folder)
     request = manifest.request
     if request.multi_label:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.classes import SYNONYMS, fold
+from models.classes.names import SYNONYMS, fold
 
 FACE_BANDS = {"brows": (0.19, 0.33), "eyes": (0.33, 0.46), "nose": (0.46, 0.66), "mouth": (0.66, 0.88)}
 """Top and bottom, as fractions of the height, on faces that are cropped as FER2013's and AffectNet's are:

@@ -29,7 +29,7 @@ from explain.run.format import (
 )
 from explain.run.parquet import is_whole, names_in, read, write
 from models.data.source import ImageSource
-from models.output_matching import true_numbers
+from models.outputs.matching import true_numbers
 from models.preprocessing import Preprocessing
 
 NAMES = {

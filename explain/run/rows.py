@@ -29,8 +29,8 @@ from explain.run.map_stats import attention_statistics
 from explain.run.regions import face_bands, reduced
 from models.classifier import Classifier
 from models.errors import UserError
+from models.outputs.probabilities import log_loss, probabilities
 from models.preprocessing import stack
-from models.probabilities import log_loss, probabilities
 
 SIDE = 32
 """Positions on a side of the maps that a run keeps of methods whose maps are as large as the image, and of

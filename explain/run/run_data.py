@@ -29,9 +29,9 @@ from explain.run.format import (
 from explain.run.parquet import Damaged, names_in, read, taken
 from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import fingerprint, is_allowed
-from models.classes import names_by_data
+from models.classes.names import names_by_data
 from models.errors import UserError
-from models.evaluation import Evaluation, evaluate
+from models.measures.evaluation import Evaluation, evaluate
 
 
 def stamp_of(folder: Path) -> int:
@@ -71,14 +71,14 @@ class RunData:
 
     @cached_property
     def data_names(self) -> tuple[str, ...]:
-        """The outputs as the data calls them, as `models.classes.names_by_data`; those of a network without
-        names are called so in `classes` already."""
+        """The outputs as the data calls them, as `models.classes.names.names_by_data`; those of a network
+        without names are called so in `classes` already."""
         return names_by_data(self.classes, self.manifest.request.outputs)
 
     @property
     def label_sets(self) -> Any:
-        """Of a run of several labels per image: `explain.run.label_sets.LabelSets`, which opens the runs of
-        single ones; None for others."""
+        """Of a run of several labels per image: `explain.run.outputs.label_sets.LabelSets`, which opens the
+        runs of single ones; None for others."""
         return None
 
     @property
@@ -88,7 +88,7 @@ class RunData:
 
     @property
     def numbers(self) -> bool:
-        """Whether its outputs are numbers: `explain.run.number_run.NumbersRun`."""
+        """Whether its outputs are numbers: `explain.run.outputs.number_run.NumbersRun`."""
         return False
 
     def shown_class(self, row: int) -> int | None:

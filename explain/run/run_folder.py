@@ -5,8 +5,8 @@ import atexit
 from functools import cache
 from pathlib import Path
 
-from explain.run.mirrors import publish_all, remember
-from models.data.location import is_url, located
+from explain.run.remote.mirrors import publish_all, remember
+from models.data.remote.location import is_url, located
 
 
 def run_folder(given: str | Path) -> Path:
@@ -17,7 +17,7 @@ def run_folder(given: str | Path) -> Path:
     where = located(given)
     if isinstance(where, Path):  # file://
         return where
-    from explain.run.mirror import opened_mirror
+    from explain.run.remote.mirror import opened_mirror
 
     mirror = opened_mirror(where.url)
     remember(mirror.folder, mirror)

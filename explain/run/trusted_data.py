@@ -10,10 +10,10 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from models.atomic import atomic
-from models.cache_folder import cache_folder
-from models.data.location import is_url
+from models.data.remote.location import is_url
 from models.data.reopen import is_private
+from models.files.atomic import atomic
+from models.files.cache_folder import cache_folder
 
 FILE, MOST = "runs_with_data.json", 10_000
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from models.counts import counted
 from models.data.folder import HIDDEN, LINK, SPLITS, choose_split, hidden_note, images_below
-from models.data.location import Location, name_below
+from models.data.remote.location import Location, name_below
 from models.data.skipped import not_read
 from models.data.source import joined
-from models.data.table import LABEL_COLUMNS, TableSource, guessed_column
-from models.data.table_files import read_table
-from models.data.votes import VoteColumns
+from models.data.tables.files import read_table
+from models.data.tables.table import LABEL_COLUMNS, TableSource, guessed_column
+from models.data.tables.votes import VoteColumns
 from models.errors import UserError
 
 FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

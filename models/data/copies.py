@@ -8,8 +8,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from models.counts import counted
-from models.data.location import Location, name_below
-from models.data.remote_path import RemotePath
+from models.data.remote.location import Location, name_below
+from models.data.remote.path import RemotePath
 
 MOST_FILES, MOST_OPENED, MOST_BYTES = 200_000, 50_000, 200_000_000
 """Files whose sizes are compared, files of equal size that are opened, and bytes that are compared."""

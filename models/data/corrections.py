@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from models.classes import find_class
+from models.classes.names import find_class
 from models.counts import be, counted
-from models.csv_files import unquoted
 from models.data.label_sets import SEPARATORS, SetReading
 from models.data.source import DerivedSource, ImageSource, Item, joined
-from models.data.table_files import read_table
+from models.data.tables.files import read_table
 from models.errors import UserError
+from models.files.csv_files import unquoted
 from models.program import typed
 
 

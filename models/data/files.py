@@ -20,8 +20,8 @@ from models.data.images import (
     has_alpha,
     open_image,
 )
-from models.data.location import Location, each, stamp_of
-from models.data.read_ahead import ReadAhead, image_bytes
+from models.data.remote.location import Location, each, stamp_of
+from models.data.remote.read_ahead import ReadAhead, image_bytes
 from models.data.source import ImageSource
 
 LOOKED_AT = 256

@@ -9,7 +9,7 @@ from models.counts import counted
 from models.data.copies import in_several_classes
 from models.data.files import FileSource
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage, is_image, open_image
-from models.data.location import Location, identity, name_below, walk
+from models.data.remote.location import Location, identity, name_below, walk
 from models.data.skipped import not_read, suffix_of
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from models.classes import fold, near_names
+from models.classes.names import fold, near_names
 from models.counts import counted
 from models.data.source import ImageSource
 

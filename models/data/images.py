@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.data import arrays
-from models.data.remote_path import RemotePath
+from models.data.remote.path import RemotePath
 from models.errors import UserError
 
 File = Path | RemotePath | bytes

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from models.data.location import Location, located
+from models.data.remote.location import Location, located
 from models.data.source import ImageSource
-from models.data.votes import VoteColumns
+from models.data.tables.votes import VoteColumns
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
 
@@ -18,8 +18,8 @@ TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
 class DataRequest:
     """What a person writes after `--data` (`text`), and the options beside it. `split`: train, validation,
     test, or a name of the data's own; `task`: classes or affect; `known`: classes of a network, whose
-    spellings stay apart; `labels_as`: one of `models.task.TASKS`, or as the data shows (empty); `votes`:
-    columns of votes, in place of one of labels."""
+    spellings stay apart; `labels_as`: one of `models.outputs.task.TASKS`, or as the data shows (empty);
+    `votes`: columns of votes, in place of one of labels."""
 
     text: str
     split: str | None = None
@@ -33,7 +33,7 @@ class DataRequest:
 
     @cached_property
     def path(self) -> Location:
-        """Raises UserError for a URL that cannot be used (`models.data.location.located`)."""
+        """Raises UserError for a URL that cannot be used (`models.data.remote.location.located`)."""
         return located(self.text)
 
     @property

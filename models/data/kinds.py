@@ -33,7 +33,7 @@ def _open_affect(request: DataRequest) -> ImageSource:
             f"'{request.text}' is no table: valence and arousal come from a .csv or .parquet table with "
             "columns of these names."
         )
-    from models.data.affect_table import AffectTable
+    from models.data.tables.affect_table import AffectTable
 
     return AffectTable(request.path, request.image_col, request.split)
 
@@ -100,30 +100,30 @@ def _open_torchvision(request: DataRequest) -> ImageSource:
 
 
 def _is_shards(request: DataRequest) -> bool:
-    from models.data.shards import has_shards
+    from models.data.packed.shards import has_shards
 
     return has_shards(request.path)
 
 
 def _open_shards(request: DataRequest) -> ImageSource:
-    from models.data.shards import ShardSource
+    from models.data.packed.shards import ShardSource
 
     options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
     return ShardSource(request.path, *options)
 
 
 def _is_parquet_images(request: DataRequest) -> bool:
-    from models.data.packed import packed_files
+    from models.data.packed.members import packed_files
 
     if not packed_files(request.path, ".parquet"):
         return False  # pyarrow is not imported for other data
-    from models.data.parquet_images import has_images
+    from models.data.packed.parquet_images import has_images
 
     return has_images(request.path, request.image_col)
 
 
 def _open_parquet_images(request: DataRequest) -> ImageSource:
-    from models.data.parquet_images import ParquetImages
+    from models.data.packed.parquet_images import ParquetImages
 
     options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
     return ParquetImages(request.path, *options)
@@ -143,7 +143,7 @@ def _open_annotated_folder(request: DataRequest) -> ImageSource:
 
 
 def _open_table(request: DataRequest) -> ImageSource:
-    from models.data.table import TableSource
+    from models.data.tables.table import TableSource
 
     options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
     return TableSource(request.path, *options, request.votes)

@@ -13,9 +13,9 @@ import pandas as pd
 
 from models.counts import counted
 from models.data.labels import class_labels
-from models.data.location import Location
+from models.data.remote.location import Location
 from models.errors import UserError
-from models.task import MULTI, SINGLE
+from models.outputs.task import MULTI, SINGLE
 
 SEPARATORS = "|;"
 LISTS = (list, tuple, np.ndarray)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from models.data.location import Location
+from models.data.remote.location import Location
 from models.errors import UserError
 
 

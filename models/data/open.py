@@ -11,13 +11,13 @@ from models.counts import counted
 from models.data.folder import SPLITS
 from models.data.holdout import held_out
 from models.data.kind import DataKind, DataRequest
-from models.data.location import is_url
 from models.data.registry import REGISTERED, kind_of
-from models.data.remote_path import RemotePath
+from models.data.remote.location import is_url
+from models.data.remote.path import RemotePath
 from models.data.source import ImageSource, Item, NoParts, Subset, has_numbers, joined
-from models.data.votes import VoteColumns
+from models.data.tables.votes import VoteColumns
 from models.errors import UserError
-from models.task_names import MULTI, REGRESSION, SINGLE, TASKS
+from models.outputs.task_names import MULTI, REGRESSION, SINGLE, TASKS
 
 
 def open_data(

@@ -9,9 +9,9 @@ from models.data.corrections import Corrected, must_fit, read_corrections
 from models.data.holdout import split_off
 from models.data.open import open_data
 from models.data.source import ImageSource, NoSuchPart, joined
-from models.data.votes import VoteColumns
+from models.data.tables.votes import VoteColumns
 from models.errors import UserError
-from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
+from models.outputs.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 
 LABELS_AS = {"classes": SINGLE, MULTI: MULTI, REGRESSION: REGRESSION}
 """Task of a recipe -> how its labels are read; as they show for others."""

@@ -8,9 +8,9 @@ from PIL import Image
 
 from models.data.images import open_image
 from models.data.kind import ReopenRequest
-from models.data.location import Location, is_url, located
-from models.data.read_ahead import image_bytes
-from models.data.remote_path import RemotePath
+from models.data.remote.location import Location, is_url, located
+from models.data.remote.path import RemotePath
+from models.data.remote.read_ahead import image_bytes
 from models.errors import UserError
 
 
@@ -28,7 +28,7 @@ def reopen_file(request: ReopenRequest) -> Image.Image | None:
 
 
 def _file(request: ReopenRequest) -> Path | bytes | None:
-    from models.data.packed import within
+    from models.data.packed.members import within
 
     if (parts := within(request.item_id)) and (archive := _allowed(request, parts[0])) and archive.is_file():
         return _member(archive, parts[1])
@@ -55,10 +55,10 @@ def _at_url(request: ReopenRequest, name: str) -> RemotePath | None:
 def _member(archive: Location, name: str) -> bytes | None:
     """The bytes of an image within a larger file; its name is looked up there, and is never a path."""
     if archive.suffix.lower() == ".tar":
-        from models.data.shards import member_bytes
+        from models.data.packed.shards import member_bytes
 
         return member_bytes(archive, name)
-    from models.data.parquet_images import row_bytes
+    from models.data.packed.parquet_images import row_bytes
 
     return row_bytes(archive, name)
 

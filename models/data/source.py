@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from models.errors import UserError
-from models.task_names import MULTI, REGRESSION, SINGLE
+from models.outputs.task_names import MULTI, REGRESSION, SINGLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +132,7 @@ class ImageSource(ABC):
 
     @property
     def task(self) -> str:
-        """One of `models.task.TASKS`: what the labels ask of a network."""
+        """One of `models.outputs.task.TASKS`: what the labels ask of a network."""
         return REGRESSION if self.regression else MULTI if self.multi_label else SINGLE
 
     def __len__(self) -> int:

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tqdm import tqdm
 
-from models.data.affect_table import AffectTable
-from models.data.remote_errors import Unreachable
+from models.data.remote.errors import Unreachable
 from models.data.source import ImageSource, Subset
-from models.data.votes import one_hot
+from models.data.tables.affect_table import AffectTable
+from models.data.tables.votes import one_hot
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from PIL import Image
 
-from models.cache_folder import cache_folder
 from models.data.source import ImageSource, Item, NoSuchPart
 from models.errors import UserError
+from models.files.cache_folder import cache_folder
 
 WORDS = {
     "train": ("train", "trainval"),

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from models.atomic import output_file
 from models.counts import counted
 from models.data.folder import images_below
 from models.data.images import PNG, UnreadableImage, open_image
 from models.errors import UserError
 from models.faces.crop import FaceCrop, FaceRequest, crop_face
 from models.faces.detectors import opened
+from models.files.atomic import output_file
 from models.interrupts import raise_if_interrupted
 
 LIST = "faces.jsonl"

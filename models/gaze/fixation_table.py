@@ -9,9 +9,9 @@ import pandas as pd
 
 from models.counts import counted
 from models.data.images import UnreadableImage
-from models.data.paths import image_folder
-from models.data.table import IMAGE_COLUMNS, find_column, guessed_column
-from models.data.table_files import read_table
+from models.data.tables.files import read_table
+from models.data.tables.paths import image_folder
+from models.data.tables.table import IMAGE_COLUMNS, find_column, guessed_column
 from models.errors import UserError
 from models.gaze.gaze_set import GazeSet, Viewed, checked, size_of
 

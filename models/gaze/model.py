@@ -15,7 +15,7 @@ from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.gaze_small import GazeSmall
 from models.architectures.salnet import FULL, HALF, SalNet
 from models.errors import UserError
-from models.extractor import feature_extractor
+from models.layers.extractor import feature_extractor
 from models.preprocessing import Preprocessing, stack
 from models.program import program
 

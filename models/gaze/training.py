@@ -15,12 +15,12 @@ from models import checkpoints
 from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.gaze_small import GazeSmall
 from models.errors import UserError
-from models.extractor import feature_extractor
 from models.gaze.examples import Mirrored, features, looked_at, standardize, taught
 from models.gaze.gaze_set import GazeSet
 from models.gaze.model import SYMMETRIC, GazeModel, as_maps, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import log_prior, loss_of, nss_of
+from models.layers.extractor import feature_extractor
 from models.preprocessing import Preprocessing
 from models.registry import load, spec
 from models.training.balance import Shuffled

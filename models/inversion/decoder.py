@@ -16,7 +16,7 @@ from models.errors import UserError
 from models.inversion.recipe import InversionRecipe
 from models.inversion.same_input import differences
 from models.inversion.shipped import FOLDER, decoders_of, is_decoder
-from models.layout import layout_of
+from models.layers.layout import layout_of
 from models.program import program, typed
 
 

@@ -17,9 +17,9 @@ from models.classifier import Classifier
 from models.data.parts import Parts
 from models.data.tensors import pixels, readable
 from models.errors import UserError
-from models.extractor import Untraceable, feature_extractor
 from models.inversion.decoder import features_of
 from models.inversion.recipe import InversionRecipe
+from models.layers.extractor import Untraceable, feature_extractor
 from models.preprocessing import Preprocessing
 from models.training.balance import Shuffled
 from models.training.keep import KeepBest

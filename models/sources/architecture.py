@@ -5,11 +5,11 @@ from abc import abstractmethod
 from pathlib import Path
 
 from models import checkpoints
-from models.classes import unnamed
+from models.classes.imagenet import imagenet_names, wordnet_ids
+from models.classes.names import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
-from models.imagenet import imagenet_names, wordnet_ids
-from models.outputs import as_told
+from models.outputs.scores import as_told
 from models.shipped import shipped
 from models.sources.asked import example_of
 from models.sources.base import ModelSource, ModelSpec, Told

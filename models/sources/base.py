@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from models.classifier import Classifier
 from models.errors import UserError
+from models.inputs.options import PreprocessingOptions
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 
 
 class Build(Protocol):
@@ -40,7 +40,7 @@ class ModelSpec:
     `asks_input`: whether a person must say how images are prepared: `preprocessing` is no more than a start.
     `nearest`: from parameters that do not fit to one sentence about another architecture that they fit, or to
     empty text. `auxiliary`: the prefix of heads that only training uses. `code`: the hash of a
-    person's own code that builds the network (`models.code_identity`).
+    person's own code that builds the network (`models.own_code.identity`).
     """
 
     name: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.classifier import Classifier
 from models.errors import UserError
-from models.named_architecture import suggested
+from models.foreign.named_architecture import suggested
 from models.program import program
 from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import filled, read_classifier

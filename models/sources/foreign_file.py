@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from models import checkpoints
-from models.class_names import must_name_all
-from models.classes import unnamed
+from models.classes.given_names import must_name_all
+from models.classes.names import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
-from models.outputs import giving_scores
+from models.inputs.options import words_for
+from models.outputs.scores import giving_scores
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import Told
 

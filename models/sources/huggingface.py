@@ -8,19 +8,19 @@ from typing import Any
 from PIL import Image
 
 from models import checkpoints
-from models.class_names import must_name_all
-from models.classes import unnamed
+from models.classes.given_names import must_name_all
+from models.classes.names import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
 from models.extras import require_package
-from models.outputs import giving_scores
+from models.inputs.options import words_for
+from models.inputs.processor_config import from_processor_config
+from models.inputs.transform_check import UnreadableTransform, compared
+from models.outputs.scores import giving_scores
+from models.outputs.task import MULTI, REGRESSION, SINGLE
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import words_for
-from models.processor_config import from_processor_config
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, Told
-from models.task import MULTI, REGRESSION, SINGLE
-from models.transform_check import UnreadableTransform, compared
 
 PREFIX = "hf:"
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.access import Access
 from models.classifier import Classifier
-from models.colors import BY_COUNT
 from models.errors import UserError
 from models.extras import require_package
-from models.foreign import ForeignNetwork
+from models.foreign.networks import ForeignNetwork
+from models.inputs.channels import BY_COUNT
+from models.layers.access import Access
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
 from models.sources.foreign_file import classifier_of
@@ -33,7 +33,7 @@ class KerasNetwork(ForeignNetwork):
     what = "Keras file"
     network: Any
     channels_last = True
-    """Of the layers' outputs (`models.layout`)."""
+    """Of the layers' outputs (`models.layers.layout`)."""
 
     def __init__(self, network: Any):
         super().__init__()

@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.atomic import atomic
 from models.classifier import Classifier
 from models.counts import counted
 from models.errors import UserError
-from models.json_files import read_object
-from models.parameter_sets import current
+from models.files.atomic import atomic
+from models.files.json_files import read_object
+from models.foreign.parameter_sets import current
+from models.inputs.options import words_for
+from models.outputs.task import MULTI, REGRESSION
+from models.own_code.trusted import is_trusted, names_code
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import words_for
 from models.shipped import architecture
 from models.sources.base import ModelSource, Told
-from models.task import MULTI, REGRESSION
-from models.trusted_code import is_trusted, names_code
 
 FILE, SCHEMA = "model.json", 1
 FETCHED = ("shipped", "torchvision", "timm", "registered")

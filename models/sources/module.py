@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from models import checkpoints
-from models.class_names import must_name_all
+from models.classes.given_names import must_name_all
 from models.classifier import Classifier
-from models.colors import BY_COUNT, READ, channels_wanted
 from models.counts import counted
 from models.errors import UserError
-from models.outputs import giving_scores
+from models.inputs.channels import BY_COUNT, READ, channels_wanted
+from models.inputs.transforms import read_and_compared
+from models.outputs.scores import giving_scores
 from models.preprocessing import Preprocessing, require_readable
-from models.transforms import read_and_compared
 
 
 def from_module(
@@ -25,7 +25,7 @@ def from_module(
     origin: str = "a module in memory",
 ) -> Classifier:
     """The module itself, in eval mode from here on, as a classifier of `classes`; a shallow copy of it where
-    its outputs are no scores alone (`models.outputs`). `preprocess`: a torchvision transform, or a
+    its outputs are no scores alone (`models.outputs.scores`). `preprocess`: a torchvision transform, or a
     `Preprocessing`; `origin`: where its weights come from. Raises UserError where a picture cannot pass, or
     the number of outputs is not that of the names."""
     preprocessing, preprocessing_from = read_preprocess(preprocess)

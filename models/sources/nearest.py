@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.checkpoints import aligned, head_key
-from models.parameter_sets import State, reading
+from models.foreign.parameter_sets import State, reading
 from models.sources.unfilled import unfilled
 
 MOST, SECONDS = 40, 8.0

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.access import Access
 from models.classifier import Classifier
-from models.colors import BY_COUNT, READ
 from models.counts import counted
 from models.errors import UserError
 from models.extras import require_package
-from models.foreign import ForeignNetwork
-from models.outputs import NAMES
+from models.foreign.networks import ForeignNetwork
+from models.inputs.channels import BY_COUNT, READ
+from models.layers.access import Access
+from models.outputs.scores import NAMES
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
 from models.sources.foreign_file import classifier_of

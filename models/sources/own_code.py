@@ -1,8 +1,8 @@
 """A network that a person's own code builds: `net.py:build`, or `package.module:Class`.
 
 Loading it runs that code. So it happens where a person names the code on the command line or in Python, and
-where a run names code that this person has named before (`models.trusted_code`); never for a request of the
-page.
+where a run names code that this person has named before (`models.own_code.trusted`); never for a request of
+the page.
 """
 
 import inspect
@@ -16,21 +16,21 @@ import torch
 from torch import nn
 
 from models import checkpoints
-from models.class_names import must_name_all
-from models.classes import unnamed
+from models.classes.given_names import must_name_all
+from models.classes.names import unnamed
 from models.classifier import Classifier
-from models.code_files import importing_from, module_at, one_line, relative_import
-from models.code_identity import code_hash
 from models.counts import counted
 from models.errors import UserError
-from models.outputs import giving_scores
-from models.parameter_sets import current
+from models.foreign.parameter_sets import current
+from models.inputs.options import words_for
+from models.outputs.scores import giving_scores
+from models.own_code.files import importing_from, module_at, one_line, relative_import
+from models.own_code.identity import code_hash
+from models.own_code.trusted import absolute, is_trusted, names_code, trust
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.module import plain
-from models.trusted_code import absolute, is_trusted, names_code, trust
 
 COUNTS = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
 """Parameters of a factory that take the number of classes."""

@@ -7,25 +7,26 @@ from typing import Any
 
 from torch import nn
 
-from models import checkpoints, foreign_heads
-from models.class_names import must_differ, must_name_all
-from models.classes import unnamed
+from models import checkpoints
+from models.classes.given_names import must_differ, must_name_all
+from models.classes.imagenet import imagenet_names, wordnet_ids
+from models.classes.names import unnamed
 from models.classifier import Classifier
-from models.colors import BY_COUNT, READ, has_alpha
 from models.counts import counted
 from models.errors import UserError
-from models.heads import attach
-from models.imagenet import imagenet_names, wordnet_ids
-from models.named_architecture import suggested
-from models.one_logit import two_sided
-from models.outputs import as_told
-from models.parameter_sets import current
+from models.foreign import heads
+from models.foreign.named_architecture import suggested
+from models.foreign.parameter_sets import current
+from models.inputs.channels import BY_COUNT, READ, has_alpha
+from models.inputs.options import PreprocessingOptions
+from models.layers.heads import attach
+from models.outputs.one_logit import two_sided
+from models.outputs.scores import as_told
+from models.outputs.task_names import AFFECT, MULTI, REGRESSION
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 from models.shipped import WEIGHTS
 from models.sources.asked import example_of
 from models.sources.base import ModelSpec, Told
-from models.task_names import AFFECT, MULTI, REGRESSION
 
 Official = tuple[Preprocessing, str] | None
 """Preprocessing and origin of a file of official weights; None for any other file."""
@@ -122,27 +123,25 @@ def _built(
     preprocessing: Preprocessing,
 ) -> tuple[nn.Module, int | None, int | None]:
     """The network that the parameters belong to, how many outputs it has: as published, with as many outputs
-    as the file's last layer, or with a `Head` (`models.heads`); and how many input channels, where the file
-    has others than the network as published."""
+    as the file's last layer, or with a `Head` (`models.layers.heads`); and how many input channels, where the
+    file has others than the network as published."""
     model = spec.build(None, state.keys())
     head, named = about.get("head"), len(about.get("classes", ()))
     if head and named:
         attach(model, head, named, preprocessing.size, preprocessing.channels)
         return model, named, None
     state = checkpoints.aligned(state, model.state_dict())
-    channels = foreign_heads.follow_channels(model, state)
-    if outputs := foreign_heads.follow_head(model, state):
-        foreign_heads.require_forward(
-            model, channels or preprocessing.channels, preprocessing.size, spec.name
-        )
+    channels = heads.follow_channels(model, state)
+    if outputs := heads.follow_head(model, state):
+        heads.require_forward(model, channels or preprocessing.channels, preprocessing.size, spec.name)
     else:
         last = state.get(checkpoints.head_key(model))
         outputs = int(last.shape[0]) if last is not None else None
         if outputs and outputs != model.state_dict()[checkpoints.head_key(model)].shape[0]:
             model = spec.build(outputs, state.keys())
-            foreign_heads.follow_channels(model, state)
+            heads.follow_channels(model, state)
     if spec.auxiliary:
-        foreign_heads.follow_auxiliary(model, state, spec.auxiliary)
+        heads.follow_auxiliary(model, state, spec.auxiliary)
     return model, outputs, channels
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from models import checkpoints
-from models.class_names import must_name_all
-from models.classes import unnamed
+from models.classes.given_names import must_name_all
+from models.classes.names import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
-from models.outputs import as_told
+from models.outputs.scores import as_told
 from models.sources.asked import example_of
 from models.sources.base import ModelSource, Told
 from models.sources.timm_models import PREFIX, preprocessing_of

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.access import Access
 from models.classifier import Classifier
 from models.errors import UserError
-from models.foreign import ForeignNetwork
+from models.foreign.networks import ForeignNetwork
+from models.layers.access import Access
 from models.sources.base import ModelSource, Told
 from models.sources.foreign_file import classifier_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from models.parameter_sets import State
+from models.foreign.parameter_sets import State
 from models.preprocessing import Preprocessing
 from models.sources.architecture import ArchitectureSource
 from models.sources.base import ModelSpec, Pretrained

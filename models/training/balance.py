@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from models.data.columns import groups_in
 from models.data.source import ImageSource
+from models.data.tables.columns import groups_in
 from models.data.tensors import UNREADABLE
 from models.errors import UserError
 

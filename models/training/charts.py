@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.calibration import reliability, softmax
-from models.evaluation import confusion_matrix
-from models.roc import roc_curves
-from models.task_names import MULTI
+from models.measures.calibration import reliability, softmax
+from models.measures.evaluation import confusion_matrix
+from models.measures.roc import roc_curves
+from models.outputs.task_names import MULTI
 from models.training.trained import Trained
 
 MEASURED = {"accuracy": "Accuracy", "mAP": "mAP", "ccc": "Concordance", "nss": "NSS", "psnr": "PSNR"}

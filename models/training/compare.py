@@ -6,7 +6,7 @@ import pandas as pd
 
 from models.counts import short
 from models.errors import UserError
-from models.task_names import AFFECT, MULTI, REGRESSION
+from models.outputs.task_names import AFFECT, MULTI, REGRESSION
 from models.training import multi_label
 from models.training.trained import Trained
 

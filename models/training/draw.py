@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from models.atomic import atomic
+from models.files.atomic import atomic
 from models.palette import ACCENT, WARNING
 from models.training.charts import AnyChart, Bars, Chart, Matrix
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from models.atomic import atomic
-from models.cache_folder import cache_folder
 from models.checkpoints import fingerprint
 from models.data.source import ImageSource
 from models.data.tensors import PixelDataset, workers
+from models.files.atomic import atomic
+from models.files.cache_folder import cache_folder
 from models.preprocessing import Preprocessing
 
 

@@ -11,9 +11,9 @@ import lightning as L
 from torch import nn
 
 from models import checkpoints
-from models.atomic import atomic
 from models.errors import UserError
-from models.task_names import REGRESSION
+from models.files.atomic import atomic
+from models.outputs.task_names import REGRESSION
 from models.training.lit_classifier import LitClassifier
 from models.training.progress import Progress
 from models.training.task import Task

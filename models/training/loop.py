@@ -14,8 +14,8 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from torch.utils.data import DataLoader
 
-from models.atomic import atomic
 from models.errors import UserError
+from models.files.atomic import atomic
 from models.interrupts import raise_if_interrupted
 from models.memory import reuse_memory
 from models.training.progress import Progress

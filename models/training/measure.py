@@ -14,21 +14,21 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models import checkpoints
-from models.affect import affect_measures
-from models.calibration import calibration, fit_temperature, log_softmax, softmax
 from models.classifier import Classifier
-from models.cost import measure_cost
 from models.counts import counted
 from models.data.parts import Parts
 from models.data.source import ImageSource
 from models.data.tensors import PixelDataset, readable, workers
 from models.errors import UserError
-from models.evaluation import evaluate
-from models.number_measures import number_measures
+from models.measures.affect import affect_measures
+from models.measures.calibration import calibration, fit_temperature, log_softmax, softmax
+from models.measures.cost import measure_cost
+from models.measures.evaluation import evaluate
+from models.measures.numbers import number_measures
+from models.measures.roc import roc_curves
+from models.outputs.task import as_named
+from models.outputs.task_names import AFFECT, MULTI, REGRESSION
 from models.registry import load
-from models.roc import roc_curves
-from models.task import as_named
-from models.task_names import AFFECT, MULTI, REGRESSION
 from models.training import multi_label
 from models.training.charts import charts
 from models.training.draw import save_charts

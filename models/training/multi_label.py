@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import label_measures as measures
+from models.measures import labels as measures
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from models.errors import UserError
-from models.heads import attach
-from models.input_options import require_input_size
+from models.inputs.options import PreprocessingOptions
+from models.inputs.with_options import require_input_size
+from models.layers.heads import attach
 from models.preprocessing import Preprocessing
-from models.preprocessing_options import PreprocessingOptions
 from models.registry import load, spec
 from models.sources.asked import asked_preprocessing
 from models.sources.base import ModelSpec

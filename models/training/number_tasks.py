@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.affect import AXES, affect_measures
 from models.checkpoints import head_key
 from models.data.source import ImageSource
 from models.data.tensors import readable, truth
 from models.errors import UserError
-from models.number_measures import number_measures
-from models.task_names import AFFECT, REGRESSION
+from models.measures.affect import AXES, affect_measures
+from models.measures.numbers import number_measures
+from models.outputs.task_names import AFFECT, REGRESSION
 from models.training.recipe import Recipe
 from models.training.task import Task
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from models.atomic import output_file
+from models.files.atomic import output_file
 from models.process_identity import birth, runs
 from models.recipe_keys import with_current_recipe
 

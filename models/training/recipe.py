@@ -7,7 +7,7 @@ from typing import Any
 from models.data.source import ImageSource
 from models.domains import require_domain
 from models.errors import UserError
-from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
+from models.outputs.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 from models.training.augment import Augmentation
 
 CHOICES = {

@@ -9,8 +9,8 @@ import numpy as np
 
 from models.counts import counted, short
 from models.data.parts import Parts
-from models.number_measures import UNITS
-from models.preprocessing_options import PreprocessingOptions
+from models.inputs.options import PreprocessingOptions
+from models.measures.numbers import UNITS
 from models.training import multi_label
 from models.training.measure import measure
 from models.training.recipe import Recipe

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from models.counts import counted
-from models.csv_files import write_csv
 from models.data.parts import Parts
 from models.data.source import must_have_classes
 from models.errors import UserError
-from models.heads import freeze
-from models.preprocessing_options import PreprocessingOptions
-from models.task_names import MULTI
+from models.files.csv_files import write_csv
+from models.inputs.options import PreprocessingOptions
+from models.layers.heads import freeze
+from models.outputs.task_names import MULTI
 from models.training import multi_label
 from models.training.compare import format_text
 from models.training.network import build

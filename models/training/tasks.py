@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import label_measures
 from models.counts import be, counted
 from models.data.source import ImageSource
 from models.data.tensors import readable, truth
 from models.errors import UserError
-from models.task import MULTI
+from models.measures import labels as label_measures
+from models.outputs.task import MULTI
 from models.training.balance import HEAVIEST, class_weights, frequencies, positive_weights
 from models.training.number_tasks import Affect, Numbers
 from models.training.recipe import Recipe

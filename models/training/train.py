@@ -12,14 +12,14 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from models import checkpoints
-from models.data.location import stamp_of
 from models.data.parts import Parts
+from models.data.remote.location import stamp_of
 from models.data.source import ImageSource
 from models.data.tensors import pixels, readable, truth, workers
 from models.errors import UserError
-from models.heads import freeze
-from models.preprocessing_options import PreprocessingOptions
-from models.task_names import MULTI
+from models.inputs.options import PreprocessingOptions
+from models.layers.heads import freeze
+from models.outputs.task_names import MULTI
 from models.training.balance import Shuffled, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest

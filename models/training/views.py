@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import equalize
 
-from models.colors import has_alpha
+from models.inputs.channels import has_alpha
 from models.training.strengths import AugmentationStrengths
 
 WIDEST = 1 / 40  # largest sigma of a blur, as a fraction of the width: 3 pixels of 128

@@ -1,0 +1,1 @@
+"""Runs and trainings in lists, and what a check found."""

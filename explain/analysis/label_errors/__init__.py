@@ -1,0 +1,1 @@
+"""Labels that are wrong: where they probably are, and what reviewers say."""

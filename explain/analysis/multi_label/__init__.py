@@ -1,0 +1,1 @@
+"""Runs of several labels per image."""

@@ -1,0 +1,1 @@
+"""Runs whose outputs are numbers."""

@@ -1,0 +1,1 @@
+"""What to try next: checks, the evidence that they read, and the training that follows."""

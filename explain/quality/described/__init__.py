@@ -1,0 +1,1 @@
+"""Figures that describe maps and decide nothing."""

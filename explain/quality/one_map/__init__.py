@@ -1,0 +1,1 @@
+"""One map on one image: the figures beside it, and its check."""

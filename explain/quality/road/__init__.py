@@ -1,0 +1,1 @@
+"""ROAD: what removed parts of an image are replaced by."""

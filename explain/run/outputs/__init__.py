@@ -1,0 +1,1 @@
+"""Runs that ask for each output alone: several labels per image, or numbers."""

@@ -1,0 +1,1 @@
+"""What people write on the images of a run: notes, corrected labels, answers of reviewers."""

@@ -1,0 +1,1 @@
+"""Images that lie within larger files: tar shards and Parquet tables."""

@@ -1,0 +1,1 @@
+"""Data at URLs, through fsspec."""

@@ -1,0 +1,1 @@
+"""Tables of images: their files, columns, and how the images are found."""

@@ -1,0 +1,1 @@
+"""Layers of a network: new heads, tokens as maps, a network up to a layer."""

@@ -1,0 +1,1 @@
+"""Code of a person: which was named, how it is loaded, its hash."""
