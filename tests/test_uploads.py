@@ -110,7 +110,7 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code = (
-        "import sys, time; from models import temporary; temporary._held.clear(); "
+        "import sys, time; from models.files import temporary; temporary._held.clear(); "
         "print(temporary.make('export'), flush=True); "
         "sys.stdin.read()"
     )
