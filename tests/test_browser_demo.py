@@ -35,6 +35,7 @@ def test_from_the_first_screen_to_the_repaired_network(page: "playwright.Page") 
     assert "anger may be recognized by studio: North." in finding.inner_text()
     finding.locator("[data-action=group]").click()
     page.wait_for_selector("#vt-gallery .vt-side >> nth=2")
+    page.wait_for_function("document.getElementById(`vt-gallery`).getBoundingClientRect().top < 90")
     titles = page.locator("#vt-gallery .vt-side h3").all_inner_texts()
     assert [t.split("\u00a0")[0].split(" of ")[0].rstrip(" 0123456789") for t in titles] == [
         "anger, studio: North",

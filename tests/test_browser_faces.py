@@ -42,12 +42,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_photo_of_two_people(page: "playwright.Page", tmp_path: Path, arrived: list[Events]) -> None:
     montage().save(tmp_path / "two.png")
     open_tab(page, "Inspect")
+    sent = list[str]()
+    page.on("request", lambda r: sent.append(r.post_data or "") if "/queue/join" in r.url else None)
     page.set_input_files("#vt-upload input[type=file]", tmp_path / "two.png")
     page.wait_for_selector("#vt-faces .vt-found:has-text('2 faces found; the largest is used')")
     assert page.locator("#vt-faces .vt-face").count() == 2
     assert page.locator("#vt-faces [aria-pressed=true]").inner_text() == "1"
     assert page.evaluate(FITS)
     page.wait_for_selector("#vt-facts .vt-top:nth-of-type(1):has-text('neutral')")
+    assert sum("two.png" in data for data in sent) == 1  # a photo is read and explained once
     box, frame = (
         page.locator(f"#vt-faces {name}").first.bounding_box() for name in (".vt-crop", ".vt-place")
     )

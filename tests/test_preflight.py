@@ -162,7 +162,7 @@ def test_chance_and_expectation(data: Path) -> None:
     nn.init.zeros_(constant[2].weight)
     found = looked(constant, data)
     assert found.better is None
-    assert "not above the 33.3 % that guessing reaches" in wrong(found, None)
+    assert "not clearly above the 33.3 % that guessing reaches" in wrong(found, None)
     assert "33.3 % of 72 images are right, 90.0 % are expected" in wrong(found, 0.9)
     assert any("verdict" in line for line in format_text(found, None))
 

@@ -217,6 +217,7 @@ def test_a_click_answers_and_reveals_what_the_network_said(review_run: RunData) 
     assert shown is not None
     given = review_run.classes[int(review_run.ok.at[shown.row, "label"])]
     k = (review_run.classes.index(given) + 1) % 8
+    assert f'data-key="a {review_run.classes.index(given) + 1}"' in card  # its own digit agrees
     _, card, state = tab.act("Ann B.", clicked("say", f"{shown.row} other {k}"))
     assert f"label {given}, your answer {review_run.classes[k]}; the network predicts" in card
     assert "An estimate needs 39 answers more." in state

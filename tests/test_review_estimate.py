@@ -175,6 +175,10 @@ def test_unsure_images_are_left_out_and_what_is_missing_is_counted() -> None:
     assert missing(strata, 45) == 0
     assert missing([Stratum(10, 1, 1, 0), *strata[1:]], 45) == IN_EACH - 1
     assert missing([Stratum(2, 2, 2, 0), Stratum(4, 4, 4, 0), Stratum(9, 9, 9, 1)], 15) == 0
+    small = [Stratum(4, 4, 4, 1), Stratum(8, 8, 7, 0), Stratum(28, 28, 27, 2)]  # one unsure, one skipped
+    assert missing(small, 38) == 0
+    assert missing([small[0], small[1], Stratum(28, 27, 26, 2)], 37) == 1
+    assert missing([Stratum(4, 4, 0, 0), *small[1:]], 34) == 1  # of all unsure nothing is known
     with pytest.raises(ValueError, match="without answers"):
         estimated([Stratum(10, 0, 0, 0)])
     sample = Sample((np.array([0, 1, 2]),))

@@ -2,6 +2,7 @@
 them; nothing where a column says nothing, or says something else."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,11 @@ from dashboard.components.errors.gallery import gallery
 from dashboard.components.errors.proposals_panel import proposals_panel
 from dashboard.tabs.errors_state import first_view
 from explain.analysis.findings import Findings
+from explain.analysis.other_labels import other_labels
 from explain.analysis.proposals.next_training import command_of, tried
 from explain.analysis.shortcuts import shortcuts
 from explain.run.reader import RunData, open_run
+from models.data.tables.votes import ENTROPY, SECOND
 
 LEAK, PLACE = 2, "North"
 
@@ -68,6 +71,8 @@ def test_a_planted_shortcut_is_named_first_with_its_images(tmp_path: Path, seed:
     sides = [set(side.rows) for side in first.sides]
     expected = (own & here, own & ~here, ~own & here & called)
     assert sides == [set(ok.index[which]) for which in expected]
+    missed = list(~ok.loc[first.sides[1].rows, "correct"])
+    assert missed == sorted(missed, reverse=True)  # first
     assert set(first.rows) == set(ok.index[(~own & here & called) | (own & ~here & ~called)])
     assert first.errors == len(first.rows)
     assert not any(p.title.startswith("Worse where studio: North") for p in findings.proposals)
@@ -179,3 +184,42 @@ def test_what_was_tried(option: str, has: bool) -> None:
 
 def test_nothing_is_known_of_a_network_without_a_checkpoint(tmp_path: Path) -> None:
     assert command_of(planted(tmp_path / "run"), "--mixup 0.2") == ""
+
+
+def _described_by(run: RunData, columns: dict[str, Any]) -> RunData:
+    pd.DataFrame({"id": run.table["id"].to_numpy(), **columns}).to_parquet(run.folder / "metadata.parquet")
+    return open_run(run.folder)
+
+
+def test_votes_and_other_labels_are_no_shortcuts(tmp_path: Path) -> None:
+    """The same values under other names are: what people see in an image is no mark in it."""
+    run = planted(tmp_path / "run")
+    assert run.metadata is not None
+    here = (run.metadata["studio"] == PLACE).to_numpy()
+    votes, number = here * 10, np.where(here, 0, 9)
+    seen = np.where(here, "Class_2", "class 5")
+    assert len(shortcuts(_described_by(run, {"mark": votes, "other": number}))) == 1
+    one = _described_by(run, {"class 2": votes, "other": number})  # one column alone may be anything
+    assert other_labels(one) == frozenset()
+    two = _described_by(run, {"class 2": votes, "class_5": number})
+    assert other_labels(two) == {"class 2", "class_5"}
+    rest = {"class 2": votes, "age": number, "class_5": 5 - number, "unknown": 15 - votes}
+    assert other_labels(_described_by(run, {**rest, "size": number})) == {*rest}
+    assert other_labels(_described_by(run, {**rest, "unknown": number})) == {"class 2", "class_5"}
+    text = _described_by(run, {"seen": seen, ENTROPY: here * 1.5, SECOND: seen})
+    assert other_labels(text) == {"seen", ENTROPY, SECOND}
+    for found in (two, text):
+        assert shortcuts(found) == []
+        kinds = {p.kind for p in Findings(found).proposals}
+        assert not kinds & {"shortcut", "slice"}
+    assert other_labels(_described_by(run, {"studio": np.where(here, "North", "class 5")})) == frozenset()
+
+
+def test_a_worse_slice_of_votes_is_nothing_to_collect(tmp_path: Path) -> None:
+    run = planted(tmp_path / "run", missed=0.0, taken=0.0)
+    wrong = ~run.ok["correct"].to_numpy()
+    chosen = np.where(wrong & (np.arange(len(wrong)) % 4 > 0), 1.9, 0.1)
+    titles = [p.title for p in Findings(_described_by(run, {"fog": chosen})).proposals]
+    assert any("fog" in title for title in titles)
+    titles = [p.title for p in Findings(_described_by(run, {ENTROPY: chosen})).proposals]
+    assert not any("entropy" in title for title in titles)

@@ -80,7 +80,9 @@ def _answers(classes: tuple[str, ...], label: str, shown: int) -> Markup:
         '<div class="vt-answers">{agree}</div>'
         '<div class="vt-answers" role="group" aria-label="another class">{others}{more}</div>'
         '<div class="vt-answers">{unsure}{skip}{undo}</div>',
-        agree=_button(f"{shown} {AGREE}", "agree", "a"),
+        agree=_button(
+            f"{shown} {AGREE}", "agree", f"a {own}" if (own := classes.index(label) + 1) <= DIGITS else "a"
+        ),
         others=join(others),
         more=more,
         unsure=_button(f"{shown} {UNSURE}", "unsure", "u"),
@@ -89,14 +91,15 @@ def _answers(classes: tuple[str, ...], label: str, shown: int) -> Markup:
     )
 
 
-def _button(value: str, text: str, key: str) -> Markup:
+def _button(value: str, text: str, keys: str) -> Markup:
+    """`keys`: with spaces between them; the first one is shown."""
     return html(
         '<button class="vt-answer" {} data-key="{}" aria-keyshortcuts="{}">{} <kbd>{}</kbd></button>',
         action("say", value),
-        key,
-        key,
+        keys,
+        keys,
         text,
-        key,
+        keys.split()[0],
     )
 
 

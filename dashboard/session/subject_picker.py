@@ -71,13 +71,8 @@ class SubjectPicker:
                 yield step
 
         options = {"api_visibility": "private", "show_progress_on": [progress_on], **kind}
-        gr.on(
-            [self.upload.upload, self.upload.input],
-            uploaded,
-            [self.upload, *inputs],
-            [*outputs, self.upload],
-            trigger_mode="always_last",
-            **options,
+        self.upload.upload(  # alone: Gradio says `input` of every upload besides, also of one from the camera
+            uploaded, [self.upload, *inputs], [*outputs, self.upload], trigger_mode="always_last", **options
         )
         self.examples.select(example, [*inputs], [*outputs], **options)
 

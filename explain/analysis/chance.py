@@ -87,7 +87,7 @@ def inconclusive(run: RunData) -> str:
     if p_of_chance(e) > LEVEL:
         text = (
             f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of "
-            f"{counted(n, 'image')} is not above the {100 * level:.1f} % that guessing reaches"
+            f"{counted(n, 'image')} is not clearly above the {100 * level:.1f} % that guessing reaches"
         )
     elif fraction > ONE_CLASS and e.kappa < SLIGHT:
         text = (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explain.analysis.other_labels import other_labels
 from explain.analysis.slices import FEWEST, groups
 from explain.analysis.statistics.significance import holm, more_errors, within_strata
 from explain.run.reader import RunData
@@ -69,7 +70,8 @@ def shortcuts(run: RunData) -> list[Shortcut]:
 
 def _candidates(run: RunData) -> Iterator[_Candidate]:
     assert run.metadata is not None
-    for column in run.metadata:
+    labels = other_labels(run)
+    for column in (name for name in run.metadata if str(name) not in labels):
         values = run.metadata[column].loc[run.ok.index]
         for value, chosen in groups(str(column), values):
             if FEWEST <= chosen.sum() <= len(chosen) - FEWEST:

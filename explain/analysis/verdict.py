@@ -35,8 +35,8 @@ def wrong(found: Preflight, expect: float | None) -> str:
     if p_of_chance(e) > LEVEL:
         return (
             f"{100 * e.accuracy:.1f} % of {counted(found.images, 'image')} {be(found.images)} right, which "
-            f"is not above the {100 * chance_level(e):.1f} % that guessing reaches: check the weights, the "
-            "input and the classes."
+            f"is not clearly above the {100 * chance_level(e):.1f} % that guessing reaches: check the "
+            "weights, the input and the classes."
         )
     return ""
 

@@ -60,7 +60,7 @@ def facts(
     how = f"calibrated, temperature {temperature:.2f}" if temperature else "not calibrated"
     known = NOTHING
     if row is not None and label is not None:
-        known = _known(run, row, label, float(prob[label]))
+        known = _known(run, row, label, float(prob[label]), temperature is not None)
     elif note := photo_note(run):
         known = empty(note)
     return panel(TITLE, bars + known, f"{how}{'; click one for its map' * live}")
@@ -76,14 +76,15 @@ def _class_bar(run: RunData, prob: np.ndarray, i: int, label: int | None) -> Mar
     )
 
 
-def _known(run: RunData, row: int, label: int, prob: float) -> Markup:
-    """True class, prediction, loss and name of an image of the run."""
+def _known(run: RunData, row: int, label: int, prob: float, calibrated: bool) -> Markup:
+    """True class, prediction, loss and name of an image of the run; `calibrated`: whether `prob` is, as no
+    figure of a run."""
     item = run.table.loc[row]
     pred, correct = run.classes[int(item["pred"])], label == int(item["pred"])
     return html(
         '<dl class="vt-known"><dt>true class</dt><dd><b>{label}</b>, {prob}</dd>'
         '<dt>predicted class</dt><dd><b class="vt-{kind}">{pred}</b>, {verdict}</dd>'
-        "<dt>loss</dt><dd>{loss:.2f}</dd>"
+        "<dt>loss</dt><dd>{loss:.2f}{raw}</dd>"
         "<dt>image</dt><dd>{id} {link}</dd></dl>",
         label=run.classes[label],
         prob=decimal(prob),
@@ -91,6 +92,7 @@ def _known(run: RunData, row: int, label: int, prob: float) -> Markup:
         pred=pred,
         verdict="correct" if correct else "wrong",
         loss=float(item["loss"]),
+        raw=" without the temperature" if calibrated else "",
         id=item["id"],
         link=copy_link(image=item["id"]),
     )

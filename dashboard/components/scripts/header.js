@@ -42,6 +42,14 @@ document.addEventListener('click', async (event) => {
     localStorage.setItem('vitrine-dark', document.body.classList.contains('dark') ? '1' : '0');
   }
 });
+// Findings stand above the images: those that a click on one shows come into sight.
+document.addEventListener('click', ({target}) => {
+  const asked = target.closest?.('#vt-what [data-action=group], #vt-what [data-action=all]');
+  const images = asked && document.getElementById('vt-gallery');
+  if (!images || images.getBoundingClientRect().top < innerHeight / 2) return;
+  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  images.scrollIntoView({behavior: still ? 'instant' : 'smooth'});
+});
 const dark = localStorage.getItem('vitrine-dark');
 if (dark !== null) document.body.classList.toggle('dark', dark === '1');
 paint();

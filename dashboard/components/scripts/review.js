@@ -2,7 +2,7 @@
 element.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (['INPUT', 'SELECT', 'TEXTAREA'].includes(event.target.tagName)) return;
-  const node = element.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
+  const node = element.querySelector(`[data-key~="${CSS.escape(event.key.toLowerCase())}"]`);
   if (!node || node.disabled) return;
   event.preventDefault();
   clicked(node);

@@ -82,10 +82,11 @@ def strata_of(
 
 def missing(strata: Sequence[Stratum], decided: int) -> int:
     """Answers that are missing until an estimate is given: of `NEEDED` images with a decision (`decided` of
-    them are known), and of `IN_EACH` of each stratum's sample."""
-    short = sum(max(0, min(IN_EACH, s.size) - s.decided) for s in strata)
-    whole = sum(s.size for s in strata)
-    return max(min(NEEDED, whole) - decided, short)
+    them are known), and of `IN_EACH` of each stratum's sample; of fewer images, a decision on every one that
+    was not answered otherwise."""
+    left = [s.size - (s.drawn - s.decided) for s in strata]  # decisions that there are, or may come
+    short = sum(max(0, max(1, min(IN_EACH, most)) - s.decided) for s, most in zip(strata, left, strict=True))
+    return max(min(NEEDED, sum(left)) - decided, short)
 
 
 @dataclass(frozen=True)

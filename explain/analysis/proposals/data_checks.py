@@ -8,6 +8,7 @@ from shlex import quote
 import numpy as np
 
 from explain.analysis.duplicates import rows_of
+from explain.analysis.other_labels import other_labels
 from explain.analysis.proposals.evidence import Evidence
 from explain.analysis.proposals.next_training import description_of
 from explain.analysis.proposals.proposal import Proposal
@@ -232,7 +233,12 @@ def worse_slices(evidence: Evidence) -> Iterator[Proposal]:
 
 def _worst(evidence: Evidence) -> list[Slice]:
     """Significantly worse slices, the most significant first, without those of the same images."""
-    candidates = [s for s in evidence.slices(evidence.method) if s.kind != "attention"]
+    labels = other_labels(evidence.run)
+    candidates = [
+        s
+        for s in evidence.slices(evidence.method)
+        if s.kind != "attention" and not (s.kind == "data" and s.attribute in labels)
+    ]
     if not candidates:
         return []
     p = np.maximum(

@@ -35,7 +35,7 @@ def recognized_by_column(evidence: Evidence) -> Iterator[Proposal]:
             _errors(evidence.run, s),
             len(s.alarms) + len(s.outside) - s.hits_outside,
             on_maps=bool(maps),
-            sides=_sides(s, name),
+            sides=_sides(evidence.run, s, name),
         )
 
 
@@ -88,9 +88,13 @@ def _errors(run: RunData, s: Shortcut) -> np.ndarray:
     return np.asarray(rows[order])
 
 
-def _sides(s: Shortcut, name: str) -> tuple[Side, ...]:
+def _sides(run: RunData, s: Shortcut, name: str) -> tuple[Side, ...]:
+    """The class with the value, the class without it, the missed images first, and what it takes from
+    others."""
+    right = run.ok.loc[s.outside, "correct"].to_numpy()
+    outside = np.concatenate([s.outside[~right], s.outside[right]])
     return (
         Side(f"{name}, {s.name}", f"{s.hits} of {len(s.inside)} recognized", s.inside),
-        Side(f"{name}, without it", f"{s.hits_outside} of {len(s.outside)} recognized", s.outside),
+        Side(f"{name}, without it", f"{s.hits_outside} of {len(s.outside)} recognized", outside),
         Side(f"others, {s.name}", f"{len(s.alarms)} of {len(s.others)} predicted as {name}", s.alarms),
     )

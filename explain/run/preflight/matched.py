@@ -17,6 +17,7 @@ from models.classes.order import ORDERS, UnclearOrder
 from models.data.hints import near_classes, seen_in_training
 from models.data.source import Subset
 from models.errors import UserError
+from models.faces.hint import not_cropped
 from models.measures.chance import p_of_chance
 
 if TYPE_CHECKING:
@@ -131,4 +132,5 @@ def _notes_on_data(classifier: "Classifier", source: "ImageSource") -> list[str]
         *source.read_for(classifier.preprocessing).reading,
         "" if source.regression else near_classes(source),
         seen_in_training(source, classifier.metadata),
+        not_cropped(source, classifier.domain),
     ]
