@@ -20,9 +20,12 @@ from models.classifier import Classifier
 from models.data.images import open_image
 from models.data.open import open_data
 from models.errors import UserError
-from models.faces import lbp
-from models.faces.crop import FaceRequest
+from models.faces import detectors, lbp, tracking
+from models.faces.boxes import SMALLEST_FACE, FaceBox
+from models.faces.crop import FaceRequest, crop_face
+from models.faces.detectors import find_faces
 from models.faces.folder import LIST, FolderCrops
+from models.faces.tracking import FaceTracker
 from models.preprocessing import Preprocessing
 from models.registry import load
 from tests.command import launch, one_line
@@ -53,6 +56,36 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.new("RGB", (64, 48), "grey").save(folder / "neutral" / "none.png")
     (folder / "neutral" / "bad.jpg").write_text("no image")
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [32, 40, 48, 56, 80])
+def test_patterns_of_a_few_pixels_are_no_faces(side: int) -> None:
+    """The cascade takes some for faces where a small picture is enlarged for it."""
+    small = astronaut().resize((side, side))
+    assert lbp.find(small)
+    crop = crop_face(small, FaceRequest(margin=2.0))  # no margin makes a face of one
+    assert (crop.boxes, crop.region) == ((), None)
+    assert crop.described == "No face found: the whole picture is used."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [96, 128])
+def test_small_faces_are_found_alone(side: int) -> None:
+    [box] = find_faces(astronaut().resize((side, side)))
+    assert SMALLEST_FACE <= box.side < 0.2 * side + 1
+    assert 0.15 * side < box.center[1] < 0.25 * side
+
+
+def test_the_smallest_face_is_the_same_for_every_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    least, below = FaceBox(40, 10, 16, 12, 1), FaceBox(70, 10, 15.9, 15.9, 2)
+    monkeypatch.setattr(detectors, "opened", lambda text: lambda image: [below, least])
+    monkeypatch.setattr(tracking, "opened", detectors.opened)
+    monkeypatch.setattr(lbp, "find", lambda picture, working: [below])
+    picture = Image.new("RGB", (100, 60))
+    assert find_faces(picture, "other.onnx") == (least,)
+    assert FaceTracker(FaceRequest(detector="other.onnx")).crop(picture, 0).boxes == (least,)
+    assert FaceTracker(FaceRequest()).crop(picture, 0).boxes == ()
 
 
 @pytest.mark.slow
