@@ -17,7 +17,7 @@ from explain.methods.request import MapRequest
 from explain.render import normalize, overlay_on_photo, placed
 from models import checkpoints
 from models.classifier import Classifier
-from models.data.images import open_image
+from models.data.images import HEIC_REMEDY, HEIC_SUFFIXES, SUFFIXES, open_image
 from models.data.open import open_data
 from models.errors import UserError
 from models.faces import detectors, lbp, tracking
@@ -152,6 +152,25 @@ def test_what_a_folder_of_crops_refuses(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="No images in"):
         FolderCrops(tmp_path / "empty", tmp_path / "out", FaceRequest())
+
+
+def test_photos_that_are_not_read_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Phones write HEIC, which a package has to be installed for."""
+    monkeypatch.setattr("models.data.folder.SUFFIXES", SUFFIXES - set(HEIC_SUFFIXES))
+    monkeypatch.setattr("models.data.skipped.REFUSED", {".heic": ("HEIC", HEIC_REMEDY)})
+    photos, out = tmp_path / "photos", tmp_path / "crops"
+    photos.mkdir()
+    (photos / "IMG_1.HEIC").write_bytes(b"heic")
+    (photos / ".hidden").write_bytes(b"")
+    unread = f"1 file not read, it is no picture of a known format (.heic 1); HEIC: {HEIC_REMEDY}"
+    with pytest.raises(UserError) as refused:
+        FolderCrops(photos, out, FaceRequest())
+    assert str(refused.value).startswith(f"No images in '{photos}': give a folder of JPEG, ")
+    assert str(refused.value).endswith(f" images. {unread}.")
+    Image.new("RGB", (64, 48), "grey").save(photos / "a.png")
+    done = launch("data", "crop-faces", str(photos), "--out", str(out))
+    assert done.startswith(f"1 hidden file (.name) not used; {unread}\n")
+    assert "1 photo of 1: 0 cropped" in done
 
 
 @pytest.mark.slow

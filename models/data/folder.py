@@ -62,7 +62,7 @@ class FolderSource(FileSource):
         self.note = joined(
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
-            f"{links} links to folders that are read already not followed" if links else "",
+            links_note(links),
             _twice(self.base, found),
             in_several_classes(self.base, found),
             f"{loose} image{'s' * (loose != 1)} in no folder of a class not used" if loose else "",
@@ -75,6 +75,10 @@ class FolderSource(FileSource):
 def hidden_note(count: int) -> str:
     """On files whose names begin with a dot, which systems and editors leave beside the pictures."""
     return f"{count} hidden file{'s' * (count != 1)} (.name) not used" if count else ""
+
+
+def links_note(count: int) -> str:
+    return f"{count} links to folders that are read already not followed" if count else ""
 
 
 def images_below(folder: Location, skipped: Counter[str]) -> list[Location]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from models.counts import counted
-from models.data.folder import images_below
+from models.data.folder import HIDDEN, LINK, hidden_note, images_below, links_note
 from models.data.images import PNG, UnreadableImage, open_image
+from models.data.skipped import not_read
+from models.data.source import joined
 from models.errors import UserError
 from models.faces.crop import FaceCrop, FaceRequest, crop_face
 from models.faces.detectors import opened
@@ -25,7 +27,8 @@ REMEDY = "free space, or choose another --out"
 @dataclass(eq=False)
 class FolderCrops:
     """`folder`: photos, below it any folders, which are kept; `out`: where crops are written, PNG of the same
-    names; `whole`: whether photos without a face are written as they are, or left out.
+    names; `whole`: whether photos without a face are written as they are, or left out. `note`: which files of
+    the folder are not read, as for the data of a run.
 
     Raises UserError where there is no such folder or no photo in it, where `out` lies in it or it in `out`,
     and where `out` holds crops of another folder or request.
@@ -35,6 +38,7 @@ class FolderCrops:
     out: Path
     request: FaceRequest
     whole: bool = False
+    note: str = field(default="", init=False)
     _lines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -47,9 +51,16 @@ class FolderCrops:
                 "of it; nothing is written into the source."
             )
         opened(self.request.detector)
-        photos = images_below(self.folder, Counter())
+        skipped: Counter[str] = Counter()
+        photos = images_below(self.folder, skipped)
+        links, hidden = (skipped.pop(kind, 0) for kind in (LINK, HIDDEN))
+        unread = not_read(skipped)
+        self.note = joined(links_note(links), hidden_note(hidden), unread)
         if not photos:
-            raise UserError(f"No images in '{self.folder}': give a folder of JPEG, PNG or other images.")
+            reason = f" {unread}." if unread else ""
+            raise UserError(
+                f"No images in '{self.folder}': give a folder of JPEG, PNG or other images.{reason}"
+            )
         self._crops = _names([path.relative_to(self.folder) for path in photos if isinstance(path, Path)])
         self._resume()
 
