@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from models.data.images import open_image
+from models.data.open import open_data
 from models.errors import UserError
 from models.faces import detectors
 from models.faces.boxes import FaceBox
@@ -130,3 +132,17 @@ def test_other_options_are_refused_and_remove_nothing(photos: Path, tmp_path: Pa
     with pytest.raises(UserError, match="made with other options"):
         list(FolderCrops(photos, out, FaceRequest(margin=0.2)).steps())
     assert crops(out) == before
+
+
+def test_the_list_beside_crops_is_no_unread_file(photos: Path, tmp_path: Path) -> None:
+    """Nor a table that might hold labels; a file of that name further below is none of this command's."""
+    out = tmp_path / "crops"
+    crop(photos, out)
+    assert open_data(str(out)).note == ""
+    assert FolderCrops(out, tmp_path / "again", FaceRequest()).note == ""
+    (out / "happy" / "more").mkdir()
+    for name in ("happy/more/faces.jsonl", "faces.json"):
+        (out / name).write_text("{}")
+    assert "2 files not read" in open_data(str(out)).note
+    shutil.rmtree(out / "sad")
+    assert "--data" not in open_data(str(out)).note

@@ -13,7 +13,7 @@ from models.counts import be, counted
 from models.data.folder import HIDDEN, LINK, hidden_note, images_below, links_note
 from models.data.images import PNG, UnreadableImage, open_image
 from models.data.remote.location import stamp_of
-from models.data.skipped import not_read
+from models.data.skipped import FACES_LIST, not_read
 from models.data.source import joined
 from models.errors import UserError
 from models.faces.crop import FaceCrop, FaceRequest, crop_face
@@ -21,7 +21,7 @@ from models.faces.detectors import opened
 from models.files.atomic import output_file
 from models.interrupts import raise_if_interrupted
 
-LIST = "faces.jsonl"
+LIST = FACES_LIST
 """The request in the first line, then a line for each photo: size and time of its file (`stamp`), what was
 found in it, and what was used."""
 REMEDY = "free space, or choose another --out"
