@@ -17,12 +17,15 @@ from explain.methods.request import MapRequest
 from explain.render import normalize, overlay_on_photo, placed
 from models import checkpoints
 from models.classifier import Classifier
-from models.data.images import open_image
+from models.data.images import HEIC_REMEDY, HEIC_SUFFIXES, SUFFIXES, open_image
 from models.data.open import open_data
 from models.errors import UserError
-from models.faces import lbp
-from models.faces.crop import FaceRequest
+from models.faces import detectors, lbp, tracking
+from models.faces.boxes import SMALLEST_FACE, FaceBox
+from models.faces.crop import FaceRequest, crop_face
+from models.faces.detectors import find_faces
 from models.faces.folder import LIST, FolderCrops
+from models.faces.tracking import FaceTracker
 from models.preprocessing import Preprocessing
 from models.registry import load
 from tests.command import launch, one_line
@@ -53,6 +56,36 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.new("RGB", (64, 48), "grey").save(folder / "neutral" / "none.png")
     (folder / "neutral" / "bad.jpg").write_text("no image")
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [32, 40, 48, 56, 80])
+def test_patterns_of_a_few_pixels_are_no_faces(side: int) -> None:
+    """The cascade takes some for faces where a small picture is enlarged for it."""
+    small = astronaut().resize((side, side))
+    assert lbp.find(small)
+    crop = crop_face(small, FaceRequest(margin=2.0))  # no margin makes a face of one
+    assert (crop.boxes, crop.region) == ((), None)
+    assert crop.described == "No face found: the whole picture is used."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [96, 128])
+def test_small_faces_are_found_alone(side: int) -> None:
+    [box] = find_faces(astronaut().resize((side, side)))
+    assert SMALLEST_FACE <= box.side < 0.2 * side + 1
+    assert 0.15 * side < box.center[1] < 0.25 * side
+
+
+def test_the_smallest_face_is_the_same_for_every_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    least, below = FaceBox(40, 10, 16, 12, 1), FaceBox(70, 10, 15.9, 15.9, 2)
+    monkeypatch.setattr(detectors, "opened", lambda text: lambda image: [below, least])
+    monkeypatch.setattr(tracking, "opened", detectors.opened)
+    monkeypatch.setattr(lbp, "find", lambda picture, working: [below])
+    picture = Image.new("RGB", (100, 60))
+    assert find_faces(picture, "other.onnx") == (least,)
+    assert FaceTracker(FaceRequest(detector="other.onnx")).crop(picture, 0).boxes == (least,)
+    assert FaceTracker(FaceRequest()).crop(picture, 0).boxes == ()
 
 
 @pytest.mark.slow
@@ -119,6 +152,25 @@ def test_what_a_folder_of_crops_refuses(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="No images in"):
         FolderCrops(tmp_path / "empty", tmp_path / "out", FaceRequest())
+
+
+def test_photos_that_are_not_read_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Phones write HEIC, which a package has to be installed for."""
+    monkeypatch.setattr("models.data.folder.SUFFIXES", SUFFIXES - set(HEIC_SUFFIXES))
+    monkeypatch.setattr("models.data.skipped.REFUSED", {".heic": ("HEIC", HEIC_REMEDY)})
+    photos, out = tmp_path / "photos", tmp_path / "crops"
+    photos.mkdir()
+    (photos / "IMG_1.HEIC").write_bytes(b"heic")
+    (photos / ".hidden").write_bytes(b"")
+    unread = f"1 file not read, it is no picture of a known format (.heic 1); HEIC: {HEIC_REMEDY}"
+    with pytest.raises(UserError) as refused:
+        FolderCrops(photos, out, FaceRequest())
+    assert str(refused.value).startswith(f"No images in '{photos}': give a folder of JPEG, ")
+    assert str(refused.value).endswith(f" images. {unread}.")
+    Image.new("RGB", (64, 48), "grey").save(photos / "a.png")
+    done = launch("data", "crop-faces", str(photos), "--out", str(out))
+    assert done.startswith(f"1 hidden file (.name) not used; {unread}\n")
+    assert "1 photo of 1: 0 cropped" in done
 
 
 @pytest.mark.slow

@@ -37,6 +37,8 @@ def crop_faces(
 
     listen()
     crops = FolderCrops(folder, out, FaceRequest("auto", face_detector, face_margin), whole)
+    if crops.note:
+        say(crops.note)
     try:
         with progress_bar("crop-faces") as on_progress:
             for problem in crops.steps(on_progress):

@@ -10,7 +10,7 @@ from models.data.copies import in_several_classes
 from models.data.files import FileSource
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage, is_image, open_image
 from models.data.remote.location import Location, identity, name_below, walk
-from models.data.skipped import not_read, suffix_of
+from models.data.skipped import FACES_LIST, not_read, suffix_of
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
 
@@ -24,6 +24,7 @@ SPLITS = {
     "testing": "test",
 }
 LINK, HIDDEN = "link", "hidden"
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 PREFERRED = ("test", "validation", "train")
 
 
@@ -62,7 +63,7 @@ class FolderSource(FileSource):
         self.note = joined(
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
-            f"{links} links to folders that are read already not followed" if links else "",
+            links_note(links),
             _twice(self.base, found),
             in_several_classes(self.base, found),
             f"{loose} image{'s' * (loose != 1)} in no folder of a class not used" if loose else "",
@@ -75,6 +76,10 @@ class FolderSource(FileSource):
 def hidden_note(count: int) -> str:
     """On files whose names begin with a dot, which systems and editors leave beside the pictures."""
     return f"{count} hidden file{'s' * (count != 1)} (.name) not used" if count else ""
+
+
+def links_note(count: int) -> str:
+    return f"{count} links to folders that are read already not followed" if count else ""
 
 
 def images_below(folder: Location, skipped: Counter[str]) -> list[Location]:
@@ -137,7 +142,7 @@ def _images(folder: Location, skipped: Counter[str], visited: set[Hashable]) -> 
         for path in seen:
             if _is_picture(path, named):
                 images.append(path)
-            else:
+            elif where != folder or path.name != FACES_LIST:
                 skipped[suffix_of(path.name)] += 1
     return images
 
@@ -155,7 +160,7 @@ def _loose(folders: set[Location], skipped: Counter[str]) -> int:
     """How many images lie in these folders themselves; `skipped` counts other files there."""
     loose = 0
     for path in (p for folder in folders for p in folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or path.name == FACES_LIST or not path.is_file():
             continue
         if path.suffix.lower() in SUFFIXES:
             loose += 1
@@ -172,7 +177,7 @@ def _table_beside(root: Location, classes: Sequence[str]) -> str:
 def _table_hint(root: Location) -> str:
     """A phrase on a table beside the folders; empty where there is none."""
     tables = sorted(
-        (p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")),
+        (p.name for p in root.iterdir() if p.suffix.lower() in TABLES and p.name != FACES_LIST),
         key=lambda name: (_first_word(name) != "train", name),
     )
     return f"if {tables[0]} holds the labels, give --data '{root / tables[0]}'" if tables else ""

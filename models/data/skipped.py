@@ -6,6 +6,8 @@ from pathlib import PurePath
 from models.data.images import REFUSED
 
 SHOWN = 6
+FACES_LIST = "faces.jsonl"
+"""What `data crop-faces` writes beside its crops: a file of Vitrine, neither data nor a table of labels."""
 
 
 def suffix_of(name: str) -> str:

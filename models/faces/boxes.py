@@ -5,6 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+SMALLEST_FACE = 16
+"""Side in pixels of the photo below which a box is no face. The window that the cascade of `lbp` was trained
+on has 24 pixels: a smaller face is enlarged for it, and what it accepts then is mostly no face. In two small
+portraits false boxes have up to 11 pixels, faces 10 to 20 and more (docs/faces.md)."""
+
 
 class FaceBox(NamedTuple):
     """A box in pixels of a picture; `score`: how sure the detector is, in units of its own."""
@@ -69,6 +74,12 @@ def without_overlaps(boxes: Iterable[FaceBox], most: float) -> list[FaceBox]:
             shared = np.maximum(inside, 0).prod(1)
             left &= shared <= most * (areas + areas[i] - shared)
     return kept
+
+
+def large_enough(boxes: Iterable[FaceBox]) -> list[FaceBox]:
+    """Those that may be faces by their side, whichever detector found them. The side of the box counts, not
+    that of the crop: a wide margin makes no face of a false box."""
+    return [box for box in boxes if box.side >= SMALLEST_FACE]
 
 
 def largest_first(boxes: Iterable[FaceBox]) -> tuple[FaceBox, ...]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.errors import UserError
 from models.faces import lbp, yunet
-from models.faces.boxes import FaceBox, largest_first
+from models.faces.boxes import FaceBox, large_enough, largest_first
 
 Find = Callable[[Image.Image], list[FaceBox]]
 """From an upright picture to its faces, in pixels of the picture."""
@@ -62,6 +62,6 @@ def opened(text: str) -> Find:
 
 
 def find_faces(image: Image.Image, text: str = DEFAULT) -> tuple[FaceBox, ...]:
-    """Faces of an upright picture, the largest first, in its pixels. Raises UserError for a detector that
-    there is not, or that cannot be opened."""
-    return largest_first(opened(text)(image))
+    """Faces of an upright picture, the largest first, in its pixels; none below `SMALLEST_FACE`. Raises
+    UserError for a detector that there is not, or that cannot be opened."""
+    return largest_first(large_enough(opened(text)(image)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from models.faces import lbp
-from models.faces.boxes import FaceBox, largest_first, overlap
+from models.faces.boxes import FaceBox, large_enough, largest_first, overlap
 from models.faces.crop import FaceCrop, FaceRequest, square
 from models.faces.detectors import DEFAULT, opened
 
@@ -63,5 +63,5 @@ class FaceTracker:
     def _find(self, picture: Image.Image, working: int) -> list[FaceBox]:
         """Detectors other than the default one have a working size of their own."""
         if self.request.detector == DEFAULT:
-            return lbp.find(picture, working)
-        return opened(self.request.detector)(picture)
+            return large_enough(lbp.find(picture, working))
+        return large_enough(opened(self.request.detector)(picture))
