@@ -42,8 +42,10 @@ def test_from_the_first_screen_to_the_repaired_network(page: "playwright.Page") 
         "anger, without it",
         "others, studio: North",
     ]
-    boxes = [column.bounding_box() for column in page.locator("#vt-gallery .vt-side").all()]
-    lefts, tops = ([b[side] for b in boxes if b] for side in ("x", "y"))
+    boxes = page.locator("#vt-gallery .vt-side").evaluate_all(
+        "columns => columns.map(column => column.getBoundingClientRect())"
+    )  # at one moment: the page is still moving
+    lefts, tops = ([box[side] for box in boxes] for side in ("x", "y"))
     assert lefts == sorted(set(lefts))
     assert max(tops) - min(tops) < 1
     assert page.evaluate(FITS)
