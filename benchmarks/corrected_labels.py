@@ -3,7 +3,8 @@
     python benchmarks/corrected_labels.py ferplus/labels.csv --out corrected/ [--seeds 0,1,2]
 
 1. A small network is trained on the original labels of the train images.
-2. It predicts these images. The `--suspicious` labels that look wrong most (`label_noise`), and of the others
+2. It predicts these images. The `--suspicious` labels that look wrong most (`label_errors.noise`), and of the
+others
    a random sample of `--sample`, are reviewed by a simulated reviewer, who answers as most of ten people do
    (FER+, Barsoum et al. 2016) and is unsure where no class has more than half of their votes.
 3. The answers are the table that `notes --labels` writes, and a network is trained again as by `train

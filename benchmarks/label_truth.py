@@ -159,7 +159,7 @@ def by_confident_joint(a: Answers) -> np.ndarray:
 
 
 def posterior(a: Answers) -> np.ndarray:
-    """What Vitrine uses: Bayes' rule with the labels of the surest predictions (`label_noise.wrong_of`)."""
+    """What Vitrine uses: Bayes' rule with the labels of the surest predictions (`noise.wrong_of`)."""
     return wrong_of(a.prob, a.label)
 
 

@@ -2,7 +2,8 @@
 line."""
 
 import doctest
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from explain.methods.compute import compute_maps
 from explain.methods.live import open_session
 from explain.methods.request import MapRequest, Smoothing
 from explain.methods.spec import Parameter, described, table
+from explain.run.engine import run
+from explain.run.format import REQUEST, Manifest
 from models.classifier import Classifier
+from models.data.folder import FolderSource
 from models.errors import UserError
 from tests.test_capture import assert_as_found, mixed_modes, snapshot
 
@@ -209,3 +213,29 @@ def test_the_example_of_the_documentation() -> None:
     finder = doctest.DocTestFinder()
     (example,) = [t for t in finder.find(registry.register_method, "register_method") if t.examples]
     assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_a_run_is_not_continued_by_other_code_of_a_method(
+    tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    def scaled(by: float) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
+        return lambda model, x, target: by * input_gradient(model, x, target)
+
+    def made() -> Manifest:
+        return run(tiny, FolderSource(pictures), tmp_path / "run", ["my_map"])
+
+    vitrine.register_method("my_map", scaled(1.0))
+    first = made().request
+    assert list(first.method_code) == ["my_map"]
+    for by, refused in ((1.0, False), (2.0, True)):
+        vitrine.unregister_method("my_map")
+        vitrine.register_method("my_map", scaled(by))
+        if refused:
+            with pytest.raises(UserError, match=r"the code of methods \(my_map: [0-9a-f]{12}, now "):
+                made()
+        else:
+            assert made().request.method_code == first.method_code
+    request = json.loads((tmp_path / "run" / REQUEST).read_text())
+    del request["method_code"]  # an earlier version did not keep it
+    (tmp_path / "run" / REQUEST).write_text(json.dumps(request))
+    made()

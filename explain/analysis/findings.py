@@ -78,7 +78,7 @@ class Findings(Evidence):
 
     @property
     def scores(self) -> BinaryScores:
-        """As `binary.binary_scores`."""
+        """As `binary.measures.binary_scores`."""
         kept = self.stored._scores
         if self.run.positive not in kept:
             kept[self.run.positive] = binary_scores(self.run)
@@ -91,8 +91,8 @@ class Findings(Evidence):
 
     @property
     def proposals(self) -> list[Proposal]:
-        """As `proposals.proposals`; none where nothing may be concluded. Anew where more is known of the
-        maps."""
+        """As `proposals.registry.proposals`; none where nothing may be concluded. Anew where more is known of
+        the maps."""
         stamp = stamp_of(self.run)
         if self._said is None or self._said[0] != stamp:
             self._said = stamp, self._proposals()

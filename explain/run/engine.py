@@ -108,6 +108,7 @@ def plan(
         schema=SCHEMAS[task],
         output_kind=classifier.output_kind,
         answer=answer(classifier),
+        method_code={name: code for name in chosen if (code := registry.METHODS[name].code)},
     )
 
 
@@ -157,8 +158,8 @@ def match(
     mapping: Mapping[str, int | str] | None = None,
     order: str = "",
 ) -> ClassMatch:
-    """The outputs of the source's classes, as `models.classes.names.match_classes` finds them; `mapping` may
-    name outputs. Of a regression, the outputs of the data's numbers. Raises UserError where they do not
+    """The outputs of the source's classes, as `models.classes.matching.match_classes` finds them; `mapping`
+    may name outputs. Of a regression, the outputs of the data's numbers. Raises UserError where they do not
     fit."""
     outputs = {name: output_index(to, classifier.classes) for name, to in (mapping or {}).items()}
     if source.regression:
@@ -208,7 +209,7 @@ def run(
     again, unless an image's file has changed since or could not be read.
 
     `mapping`: class of the data -> output of the network, or its name; `order`: one of
-    `models.classes.names.ORDERS`; `restart`: what the folder holds is deleted; `say` gets messages about
+    `models.classes.order.ORDERS`; `restart`: what the folder holds is deleted; `say` gets messages about
     images that are computed again; `schedule`: the engine (`explain.run.engines`). Raises UserError before
     any work where the request does not fit, or is another one than the folder's; `Cancelled` when `stop()`
     became true. Whatever ends it, finished parts stay, and the same call resumes.

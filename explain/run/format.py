@@ -86,8 +86,9 @@ class Request:
     of the network; `bits`: that integer pictures of more than 8 bits use; `code`: a hash of the person's
     own code that builds the network, empty for others; `task`: one of `models.outputs.task.TASKS`;
     `output_kind`: what the network returns (logits, probabilities or percent), where a person said it and it
-    looks otherwise, and percent; else empty; `answer`: its first scores for noise (`explain.run.answer`).
-    Runs of earlier versions have neither these six nor `preprocessing`."""
+    looks otherwise, and percent; else empty; `answer`: its first scores for noise (`explain.run.answer`);
+    `method_code`: a hash of the code of each method from outside. Runs of earlier versions have neither these
+    seven nor `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -108,6 +109,7 @@ class Request:
     task: str = SINGLE
     output_kind: str = ""
     answer: tuple[float, ...] = ()
+    method_code: dict[str, str] = field(default_factory=dict)
 
     @property
     def multi_label(self) -> bool:

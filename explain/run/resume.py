@@ -46,6 +46,7 @@ NAMES = {
     "bits": "the bits of deep pictures",
     "output_kind": "what the network returns, --outputs",
     "methods": "the methods",
+    "method_code": "the code of methods",
     "layer": "the layer",
     "precision": "the precision",
     "regions": "regions of the images",
@@ -105,8 +106,9 @@ def differences(before: Request, now: Request) -> list[str]:
         return [
             "made by an earlier version, which did not keep the preprocessing and the matching of classes"
         ]
-    if not was["code"]:  # not kept by earlier versions
-        wanted["code"] = ""
+    for kept in ("code", "method_code"):
+        if not was[kept]:  # not kept by earlier versions
+            wanted[kept] = was[kept]
     explained = any(was[key] != wanted[key] for key in CAUSES)
     wanted["answer"] = was["answer"] if explained else settled(wanted["answer"], was["answer"])
     return [

@@ -1,0 +1,1 @@
+"""Labeled images: kinds of data sources, how they are opened, and single images."""

@@ -1,1 +1,1 @@
-"""Code of a person: which was named, how it is loaded, its hash."""
+"""Code of a person: whether it may be run, how it is loaded, and its hash."""

@@ -24,8 +24,8 @@ MOST = 3  # proposals of one check
 
 
 def wrong_label_sets(found: LabelEvidence, labels: Sequence[int]) -> Iterator[Proposal]:
-    """Labels whose answers contradict the network more often than its own doubts explain (`labels.fit`), and
-    the images whose labels fit worst."""
+    """Labels whose answers contradict the network more often than its own doubts explain
+    (`confident_learning.fit`), and the images whose labels fit worst."""
     fits = found.fits
     p = dict(zip(fits, holm(np.array([fit.p_flipped for fit in fits.values()])), strict=True))
     wrong = [k for k in labels if k in fits and fits[k].flipped >= LEAST_FLIPPED and p[k] <= SURE_OF_FLIPS]

@@ -59,13 +59,13 @@ class LabelEvidence:
 
     @property
     def fits(self) -> dict[int, Fit]:
-        """As `labels.fit`, of each label that is above chance."""
+        """As `confident_learning.fit`, of each label that is above chance."""
         return self._each[0]
 
     @property
     def suspect(self) -> np.ndarray:
-        """(n, K) bool: answers that confident learning takes for wrong (`labels.checked`), each label by
-        itself; none of labels that are not above chance."""
+        """(n, K) bool: answers that confident learning takes for wrong (`confident_learning.checked`), each
+        label by itself; none of labels that are not above chance."""
         return self._each[1]
 
     @cached_property

@@ -35,7 +35,7 @@ OF_ALL: dict[str, Check] = {
     "labels at chance": labels_at_chance,
     **OF_EACH,
 }
-"""Those of all labels; what they find of one label by itself is in `proposals.CHECKS`, too."""
+"""Those of all labels; what they find of one label by itself is in `proposals.registry.CHECKS`, too."""
 
 
 class LabelSetFindings(LabelEvidence):

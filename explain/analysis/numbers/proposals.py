@@ -111,7 +111,7 @@ def is_found(key: str) -> bool:
 
 
 def group_of(run: NumbersRun, output: int, key: str, sort: str = "") -> NumberGroup | None:
-    """As `number_groups.number_group`, and the groups of `is_found`."""
+    """As `groups.number_group`, and the groups of `is_found`."""
     plane = plane_of(run, output)
     if key == SUSPICIOUS:
         inconclusive = number_findings(run, output).inconclusive

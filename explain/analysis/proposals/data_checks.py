@@ -61,7 +61,7 @@ _OPTIONS = {
 
 
 def wrong_labels(evidence: Evidence) -> Iterator[Proposal]:
-    """More contradictions than the network's own doubts explain, or others (`labels.fit`)."""
+    """More contradictions than the network's own doubts explain, or others (`confident_learning.fit`)."""
     run, fit = evidence.run, evidence.fit
     if fit.flipped < LEAST_FLIPPED or fit.p_flipped > SURE_OF_FLIPS:
         return

@@ -101,7 +101,7 @@ class Evidence:
 
     @property
     def checked(self) -> pd.DataFrame:
-        """As `labels.checked`, in the rows of `run.ok`."""
+        """As `confident_learning.checked`, in the rows of `run.ok`."""
         return self._read_or_compute("checked", lambda: self._columns(*CHECKED), lambda: checked(self.run))
 
     def _columns(self, *names: str) -> pd.DataFrame:
@@ -124,7 +124,7 @@ class Evidence:
 
     @property
     def suspicion(self) -> pd.Series:
-        """As `label_noise.wrong_probability`, in the rows of `run.ok`: the order of probable label errors; of
+        """As `noise.wrong_probability`, in the rows of `run.ok`: the order of probable label errors; of
         several networks where `analyze --also` was given them."""
         return self.own_suspicion if self.several is None else self.several.values
 

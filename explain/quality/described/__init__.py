@@ -1,1 +1,1 @@
-"""Figures that describe maps and decide nothing."""
+"""Figures that describe maps, such as their complexity and stability, and decide no verdict."""
