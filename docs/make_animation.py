@@ -86,7 +86,9 @@ def main() -> None:
         browser = play.chromium.launch(
             executable_path=asked.browser, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme="light", reduced_motion="reduce"
+        )
         page.set_default_timeout(WAIT)
         page.goto(dashboard.url, wait_until="domcontentloaded")
         frames = record(page)
