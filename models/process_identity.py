@@ -1,4 +1,4 @@
-"""Whether a process that a file names still runs, and is no later process with the same id."""
+"""Whether the process that a file names still runs: another one may have its id by now."""
 
 import os
 from pathlib import Path

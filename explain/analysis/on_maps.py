@@ -1,6 +1,6 @@
-"""What rests on where maps are strong is said where the maps beat their controls (`explain.quality`). Where
-they do not, or the network is at chance, findings are left out, and figures and mean maps stand beside the
-verdict; where nobody measured it, they say so. `may_say_of` decides for all of them."""
+"""Findings on where maps are strong are given only if the maps beat their controls (`explain.quality`). If
+they do not, or the network is at chance, these findings are left out, and figures and mean maps stand beside
+the verdict; if nobody measured it, they say so. `may_say_of` decides for all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -57,9 +57,9 @@ Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, cuda
 Layer = Annotated[
     str | None,
     typer.Option(
-        help="Layer to explain; several separated by commas, or all-stages, which are the last layers of "
-        "each resolution, are put together (default: all-stages where no method is named, else the last "
-        "layer whose output is a map)."
+        help="Layer to explain. Several, separated by commas, give one map together; all-stages names the "
+        "last layer of each resolution (default: all-stages where no method is named, else the last layer "
+        "whose output is a map)."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
@@ -74,8 +74,8 @@ Task = Annotated[
     str,
     typer.Option(
         help="single-label (one class per image), multi-label (any number of labels, a sigmoid for each "
-        "output), or regression (a number for each output) (default: as the labels of the data, where there "
-        "are any, and the network's file show)."
+        "output), or regression (a number for each output) (default: found by the labels of the data and the "
+        "network's file)."
     ),
 ]
 AllowData = Annotated[

@@ -74,7 +74,7 @@ class RecipeOptions(Options):
         typer.Option(
             help="What is predicted: single-label (one class per image), multi-label (any number of "
             "labels), regression (numbers), or affect (columns valence and arousal of a table, in -1 to 1) "
-            "(default: as the labels of the data show)."
+            "(default: found by the labels of the data)."
         ),
     ] = ""
     epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 20

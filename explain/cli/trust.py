@@ -39,7 +39,10 @@ class TrustOptions(Options):
         str, typer.Option(help="Methods, separated by commas (default: those of the run).")
     ] = ""
     images: Annotated[
-        int, typer.Option(min=10, help="Maximum images: correct and wrong ones of every class in turn.")
+        int,
+        typer.Option(
+            min=10, help="Maximum number of images. Each class gives correct and wrong ones in turn."
+        ),
     ] = 200
     layers: Annotated[
         str,

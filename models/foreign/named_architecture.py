@@ -1,5 +1,5 @@
-"""The architecture that a checkpoint of another program names, as text beside its parameters, and what is
-suggested by it."""
+"""The architecture that a checkpoint of another program names, as text beside its parameters, and the
+`--model` that is suggested for it."""
 
 import re
 from collections.abc import Collection
